@@ -1,0 +1,135 @@
+"""The only place that prints: tables and sentences for people, JSON for programs, progress for whoever waits."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from psm.progress import Progress, ProgressCallback, no_progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+_LOG_EVERY_S = 30.0
+
+
+def error(message: str) -> None:
+    """A sentence on stderr that says what went wrong and what to do next."""
+    sys.stderr.write(f"Error: {printable(message)}\n")
+
+
+def note(message: str) -> None:
+    """A sentence on stderr that is no error."""
+    sys.stderr.write(f"{printable(message)}\n")
+
+
+def line(message: str = "") -> None:
+    """A line of the result."""
+    sys.stdout.write(f"{printable(message)}\n")
+
+
+def as_json(document: Any) -> None:
+    """One JSON document. ASCII only: names that are no valid UTF-8 survive as surrogate escapes."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=True)
+    sys.stdout.write("\n")
+
+
+def json_path(path: bytes) -> str:
+    """A path for JSON: ``os.fsencode`` of it gives the bytes back, whatever they are."""
+    return os.fsdecode(path)
+
+
+def shown_path(path: bytes) -> str:
+    """A path for people: bytes that are no text are shown as escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters that a file name could send to the terminal; line breaks stay."""
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on stdout. Numbers are set to the right; in a pipe, nothing is cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    body = [list(row) for row in rows]
+    shown = Table(
+        title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for number, heading in enumerate(headings):
+        right = any(isinstance(row[number], int | float) for row in body)
+        shown.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for row in body:
+        shown.add_row(*(Text(_one_line("" if cell is None else str(cell))) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+    for text in console.render_lines(shown, pad=False):
+        sys.stdout.write(
+            ("".join(s.text for s in text) if not console.is_terminal else _styled(console, text)).rstrip() + "\n"
+        )
+
+
+def _styled(console: Any, segments: Any) -> str:
+    return "".join(s.style.render(s.text, color_system=console._color_system) if s.style else s.text for s in segments)
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n")
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[ProgressCallback]:
+    """A progress callback: a bar with rate and time left on a terminal, occasional lines in a log, nothing when quiet."""
+    if quiet:
+        yield no_progress
+    elif sys.stderr.isatty():
+        with _bar() as callback:
+            yield callback
+    else:
+        yield _log_lines()
+
+
+@contextmanager
+def _bar() -> Iterator[ProgressCallback]:
+    from rich import progress as rp
+    from rich.console import Console
+
+    columns = (
+        rp.TextColumn("{task.description}"),
+        rp.BarColumn(),
+        rp.MofNCompleteColumn(),
+        rp.TextColumn("{task.fields[rate]}"),
+        rp.TimeRemainingColumn(),
+    )
+    with rp.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: Progress) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bar.add_task(step.stage, total=step.total, rate="")
+            speed = bar.tasks[tasks[step.stage]].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            bar.update(tasks[step.stage], completed=step.done, total=step.total, rate=rate)
+
+        yield show
+
+
+def _log_lines() -> ProgressCallback:
+    last = time.monotonic()
+
+    def show(step: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LOG_EVERY_S:
+            last = now
+            of = f" of {step.total:,}" if step.total is not None else ""
+            note(f"{step.stage}: {step.done:,}{of} {step.detail}".rstrip())
+
+    return show

@@ -1,0 +1,5 @@
+"""Every SQL statement of psm, one module per table, and the connection they share."""
+
+from psm.db.connection import Database, DatabaseProblem
+
+__all__ = ["Database", "DatabaseProblem"]

@@ -1,0 +1,229 @@
+"""The SQLite database: one connection per thread, short write transactions, numbered migrations."""
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from psm.errors import PsmError
+
+BUSY_TIMEOUT_S = 60.0
+_RETRY_PAUSE_S = 0.05
+
+
+class DatabaseProblem(PsmError):
+    """The database cannot be opened, read or written; the message says why and what to do."""
+
+
+class Database:
+    """The library database at ``path`` (created when it is not there).
+
+    Connections are per thread and opened on first use; ``close`` closes those of every thread. ``wal`` is false for a
+    database on a network drive, where SQLite's shared memory does not work.
+    """
+
+    def __init__(self, path: Path, *, wal: bool = True) -> None:
+        self.path = path
+        self._wal = wal
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._all_lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise DatabaseProblem(
+                f"Cannot make the folder of the database, {path.parent}: {e.strerror}. "
+                "Set database.path to a place you can write to."
+            ) from e
+        with self._explained():
+            _migrate(self.connection)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection. Outside ``transaction`` it only reads."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._local.connection = connection
+            with self._all_lock:
+                self._all.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """A short write transaction: commits at the end, rolls back when the block raises.
+
+        It takes the write lock at once (BEGIN IMMEDIATE), because one that upgrades from reading fails without waiting.
+        ``durable`` survives a power cut too (manual decisions). Nested use joins the outer transaction.
+        """
+        connection = self.connection
+        if connection.in_transaction:
+            yield connection
+            return
+        with self._explained():
+            if durable:
+                connection.execute("PRAGMA synchronous=FULL")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            finally:
+                if durable:
+                    connection.execute("PRAGMA synchronous=NORMAL")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction: every query inside sees the same state, and writers are not blocked."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield connection
+            return
+        with self._explained():
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def check(self) -> tuple[str, ...]:
+        """What SQLite's integrity check finds wrong; empty when the database is whole."""
+        with self._explained():
+            rows = [str(r[0]) for r in self.connection.execute("PRAGMA integrity_check")]
+            broken = list(self.connection.execute("PRAGMA foreign_key_check"))
+        problems = [] if rows == ["ok"] else rows
+        return tuple(problems + [f"row {r[1]} of {r[0]} refers to a row of {r[2]} that is not there" for r in broken])
+
+    def close(self) -> None:
+        """Closes the connections of all threads."""
+        with self._all_lock:
+            connections, self._all = self._all, []
+        for connection in connections:
+            connection.close()
+        self._local = threading.local()
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._explained():
+            # check_same_thread is off only so that close() may close what other threads opened.
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA foreign_keys=ON")
+            _set_journal(connection, "wal" if self._wal else "delete")
+            connection.execute("PRAGMA synchronous=NORMAL" if self._wal else "PRAGMA synchronous=FULL")
+            return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as e:
+            raise DatabaseProblem(_explain(self.path, e)) from e
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    """Switches the journal mode. SQLite's busy handler does not cover the switch, so a second opener waits here."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == mode:
+        return
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            return
+        except sqlite3.OperationalError as e:
+            if not _is_busy(e) or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_PAUSE_S)
+
+
+def _is_busy(e: sqlite3.Error) -> bool:
+    code = getattr(e, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _explain(path: Path, e: sqlite3.Error) -> str:
+    code = getattr(e, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return f"The disk that holds the database is full ({path}). What was found so far is kept; free some space and run it again."
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"Another program has locked the database for over {BUSY_TIMEOUT_S:.0f} s ({path}). End it, or try again later."
+    if code == sqlite3.SQLITE_NOTADB:
+        return f"{path} is not a psm database. Set database.path to another file, or move this one away."
+    if code == sqlite3.SQLITE_CORRUPT:
+        return (
+            f"The database is damaged ({path}): {e}. Move it away and run psm build: "
+            "it is built again from the disk, and manual decisions come back from psm-overrides.yaml."
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        reason = os.strerror(errno.EISDIR) if path.is_dir() else str(e)
+        return f"The database cannot be opened for writing ({path}): {reason}. Check its permissions, or set database.path."
+    if code == sqlite3.SQLITE_IOERR:
+        return f"The disk that holds the database failed ({path}): {e}. Check the disk and its free space, then run it again."
+    return f"The database reports an error ({path}): {e}."
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Brings the schema up to date, statement by statement: ``executescript`` would commit on its own."""
+    steps = _migrations()
+    if _schema_version(connection) == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        version = _schema_version(connection)
+        if version > len(steps):
+            raise DatabaseProblem(
+                f"The database was written by a newer psm (schema {version}, this one knows {len(steps)}). "
+                "Update psm, or set database.path to another file."
+            )
+        for number, sql in enumerate(steps[version:], start=version + 1):
+            for statement in _statements(sql):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO metadata (key, value) VALUES ('schema_version', ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (str(number),),
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'metadata'").fetchone():
+        return 0
+    row = connection.execute("SELECT value FROM metadata WHERE key = 'schema_version'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _migrations() -> list[str]:
+    folder = resources.files("psm.db") / "migrations"
+    names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
+    return [(folder / name).read_text(encoding="utf-8") for name in names]
+
+
+def _statements(sql: str) -> Iterator[str]:
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,137 @@
+-- The roots of the collection. root is the real, absolute path (os.fsencode).
+CREATE TABLE libraries (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    root       BLOB NOT NULL UNIQUE,
+    added_at   REAL NOT NULL
+);
+
+-- Every file psm has seen. path and folder are relative to the library's root; lists are JSON arrays.
+CREATE TABLE library_files (
+    id               INTEGER PRIMARY KEY,
+    library_id       INTEGER NOT NULL REFERENCES libraries (id),
+    path             BLOB NOT NULL,
+    folder           BLOB NOT NULL,
+    status           TEXT NOT NULL,
+    missing_since    REAL,
+    size_bytes       INTEGER NOT NULL,
+    mtime_ns         INTEGER NOT NULL,
+    ctime_ns         INTEGER NOT NULL,
+    inode            INTEGER NOT NULL,
+    device           INTEGER NOT NULL,
+    -- 1: on another device than the root when last read, so its mount may be away
+    mounted          INTEGER NOT NULL,
+    -- 1: changed so shortly before it was read that a later change may carry the same time
+    reread           INTEGER NOT NULL,
+    first_seen       REAL NOT NULL,
+    fingerprint      TEXT,
+    error            TEXT,
+    title            TEXT,
+    artists          TEXT NOT NULL,
+    album            TEXT,
+    album_artist     TEXT,
+    track_number     INTEGER,
+    disc_number      INTEGER,
+    year             INTEGER,
+    genre            TEXT,
+    duration_s       REAL,
+    bitrate_kbps     INTEGER,
+    sample_rate_hz   INTEGER,
+    channels         INTEGER,
+    codec            TEXT,
+    isrcs            TEXT NOT NULL,
+    mb_recording_id  TEXT,
+    mb_release_id    TEXT,
+    compilation      INTEGER NOT NULL,
+    guessed          TEXT NOT NULL,
+    generation       INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX library_files_present ON library_files (library_id, path) WHERE status = 'present';
+CREATE INDEX library_files_folder ON library_files (library_id, folder);
+CREATE INDEX library_files_path ON library_files (library_id, path);
+CREATE INDEX library_files_fingerprint ON library_files (fingerprint);
+CREATE INDEX library_files_generation ON library_files (generation);
+
+-- What playlists ask for. identity is a hash over all that the source says; key names the track for manual decisions.
+-- locations are absolute paths joined by NUL bytes.
+CREATE TABLE tracks (
+    id               INTEGER PRIMARY KEY,
+    identity         TEXT NOT NULL UNIQUE,
+    key              TEXT NOT NULL,
+    title            TEXT NOT NULL,
+    artists          TEXT NOT NULL,
+    album            TEXT,
+    duration_s       REAL,
+    isrc             TEXT,
+    mb_recording_id  TEXT,
+    locations        BLOB,
+    generation       INTEGER NOT NULL
+);
+CREATE INDEX tracks_key ON tracks (key);
+CREATE INDEX tracks_generation ON tracks (generation);
+
+-- folder: the playlists folder in which the source was found. source_state tells whether the source changed since.
+CREATE TABLE playlists (
+    id            INTEGER PRIMARY KEY,
+    name          TEXT NOT NULL,
+    provider      TEXT NOT NULL,
+    source        BLOB NOT NULL UNIQUE,
+    folder        BLOB,
+    source_state  TEXT NOT NULL,
+    status        TEXT NOT NULL,
+    imported_at   REAL NOT NULL,
+    generation    INTEGER NOT NULL
+);
+
+CREATE TABLE playlist_tracks (
+    playlist_id  INTEGER NOT NULL REFERENCES playlists (id) ON DELETE CASCADE,
+    position     INTEGER NOT NULL,
+    track_id     INTEGER NOT NULL REFERENCES tracks (id),
+    PRIMARY KEY (playlist_id, position)
+);
+CREATE INDEX playlist_tracks_track ON playlist_tracks (track_id);
+
+CREATE TABLE matches (
+    track_id    INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE,
+    file_id     INTEGER NOT NULL REFERENCES library_files (id) ON DELETE CASCADE,
+    score       REAL NOT NULL,
+    method      TEXT NOT NULL,
+    confidence  TEXT NOT NULL,
+    reasons     TEXT NOT NULL,
+    generation  INTEGER NOT NULL
+);
+CREATE INDEX matches_file ON matches (file_id);
+
+-- The index that finds candidates: 64-bit hashes of the keys under which a track or a file can be found.
+CREATE TABLE file_keys (
+    key_hash  INTEGER NOT NULL,
+    file_id   INTEGER NOT NULL REFERENCES library_files (id) ON DELETE CASCADE,
+    PRIMARY KEY (key_hash, file_id)
+);
+CREATE INDEX file_keys_file ON file_keys (file_id);
+CREATE TABLE track_keys (
+    key_hash  INTEGER NOT NULL,
+    track_id  INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
+    PRIMARY KEY (key_hash, track_id)
+);
+CREATE INDEX track_keys_track ON track_keys (track_id);
+
+-- Tracks that a change re-opened and that are still to be matched: survives a kill between finding and matching them.
+CREATE TABLE match_queue (
+    track_id  INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE
+);
+
+-- What a person decided by hand, also kept in psm-overrides.yaml. kind: set, reject or none. file_* are NULL for none.
+CREATE TABLE decisions (
+    id                INTEGER PRIMARY KEY,
+    track_key         TEXT NOT NULL,
+    track_label       TEXT NOT NULL,
+    kind              TEXT NOT NULL,
+    file_library      TEXT,
+    file_path         BLOB,
+    file_fingerprint  TEXT,
+    file_id           INTEGER,
+    decided_at        TEXT NOT NULL
+);
+CREATE INDEX decisions_track ON decisions (track_key);
+CREATE INDEX decisions_file ON decisions (file_id);

@@ -1,0 +1,1 @@
+"""What is missing and what is worth a second look, as HTML, CSV and JSON."""

@@ -1,0 +1,1 @@
+"""What runs for long or composes the stages: nothing here prints, and nothing knows who watches."""
