@@ -7,6 +7,12 @@ round trip from disk to database to playlist.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+GENERATED_MARK = "#PSM:"
+"""How the first comment of an M3U file that psm wrote begins, right after ``#EXTM3U``: it is never imported."""
+
+GENERATED_XSPF_REL = "urn:psm:generated"
+"""The ``rel`` of the ``meta`` element by which an XSPF file that psm wrote is known."""
+
 
 class Status(StrEnum):
     """Whether a known file is on disk. Missing is a state, never a deletion."""
