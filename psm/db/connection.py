@@ -16,7 +16,7 @@ BUSY_TIMEOUT_S = 60.0
 _RETRY_PAUSE_S = 0.05
 
 
-class DatabaseProblem(PsmError):
+class DatabaseError(PsmError):
     """The database cannot be opened, read or written; the message says why and what to do."""
 
 
@@ -36,7 +36,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise DatabaseProblem(
+            raise DatabaseError(
                 f"Cannot make the folder of the database, {path.parent}: {e.strerror}. "
                 "Set database.path to a place you can write to."
             ) from e
@@ -74,8 +74,7 @@ class Database:
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+                    _roll_back(connection)
                     raise
             finally:
                 if durable:
@@ -93,8 +92,7 @@ class Database:
             try:
                 yield connection
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                _roll_back(connection)
 
     def check(self) -> tuple[str, ...]:
         """What SQLite's integrity check finds wrong; empty when the database is whole."""
@@ -134,7 +132,13 @@ class Database:
         try:
             yield
         except sqlite3.Error as e:
-            raise DatabaseProblem(_explain(self.path, e)) from e
+            raise DatabaseError(_explain(self.path, e)) from e
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """SQLite has rolled back by itself after some errors, a full disk among them."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
@@ -160,9 +164,15 @@ def _is_busy(e: sqlite3.Error) -> bool:
 def _explain(path: Path, e: sqlite3.Error) -> str:
     code = getattr(e, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return f"The disk that holds the database is full ({path}). What was found so far is kept; free some space and run it again."
+        return (
+            f"The disk that holds the database is full ({path}). "
+            "What was found so far is kept; free some space and run it again."
+        )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"Another program has locked the database for over {BUSY_TIMEOUT_S:.0f} s ({path}). End it, or try again later."
+        return (
+            f"Another program has locked the database for over {BUSY_TIMEOUT_S:.0f} s ({path}). "
+            "End it, or try again later."
+        )
     if code == sqlite3.SQLITE_NOTADB:
         return f"{path} is not a psm database. Set database.path to another file, or move this one away."
     if code == sqlite3.SQLITE_CORRUPT:
@@ -172,9 +182,15 @@ def _explain(path: Path, e: sqlite3.Error) -> str:
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         reason = os.strerror(errno.EISDIR) if path.is_dir() else str(e)
-        return f"The database cannot be opened for writing ({path}): {reason}. Check its permissions, or set database.path."
+        return (
+            f"The database cannot be opened for writing ({path}): {reason}. "
+            "Check its permissions, or set database.path."
+        )
     if code == sqlite3.SQLITE_IOERR:
-        return f"The disk that holds the database failed ({path}): {e}. Check the disk and its free space, then run it again."
+        return (
+            f"The disk that holds the database failed ({path}): {e}. "
+            "Check the disk and its free space, then run it again."
+        )
     return f"The database reports an error ({path}): {e}."
 
 
@@ -188,7 +204,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
         version = _schema_version(connection)
         if version > len(steps):
-            raise DatabaseProblem(
+            raise DatabaseError(
                 f"The database was written by a newer psm (schema {version}, this one knows {len(steps)}). "
                 "Update psm, or set database.path to another file."
             )
@@ -202,8 +218,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
             )
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection)
         raise
 
 

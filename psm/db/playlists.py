@@ -60,7 +60,7 @@ def store(
     now: float,
     key: KeyOf = identity,
 ) -> StoredPlaylist:
-    """Makes the database say what ``playlist`` says, in the caller's transaction; the source tells which playlist it is.
+    """Makes the database say what ``playlist`` says, in the caller's transaction; the source tells which it is.
 
     ``folder`` None leaves the folder of a known playlist as it is. ``key`` names a track for manual decisions: the
     default is the track's identity; whoever takes playlists in for people passes ``psm.match.track_key``. Generations

@@ -1,0 +1,302 @@
+"""``library_files``: every audio file psm has seen, on disk or missing."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from psm.models import FileStat, LibraryFile, Reading, Status, TrackTags
+
+PURGE_BATCH = 500
+_TAG_COLUMNS = (
+    "title, artists, album, album_artist, track_number, disc_number, year, genre, duration_s, bitrate_kbps, "
+    "sample_rate_hz, channels, codec, isrcs, mb_recording_id, mb_release_id, compilation, guessed"
+)
+_STAT_COLUMNS = "size_bytes, mtime_ns, ctime_ns, inode, device"
+_READING_COLUMNS = f"fingerprint, error, {_TAG_COLUMNS}"
+_FILE = (
+    "SELECT f.id, f.library_id, l.name, l.root, f.path, f.status, f.first_seen, f.missing_since, f.generation, "
+    + ", ".join(f"f.{c.strip()}" for c in f"{_STAT_COLUMNS}, {_READING_COLUMNS}".split(","))
+    + " FROM library_files f JOIN libraries l ON l.id = f.library_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What the scan compares a file on disk with. ``path`` is relative to the library's root.
+
+    ``mounted``: it lay on another device than the root when it was read. ``reread``: it changed so shortly before it was
+    read that a later change may carry the same time.
+    """
+
+    id: int
+    library_id: int
+    path: bytes
+    status: Status
+    stat: FileStat
+    mounted: bool
+    reread: bool
+    fingerprint: str | None
+
+
+_KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, mounted, reread, fingerprint FROM library_files"
+
+
+def known_in_folder(connection: sqlite3.Connection, library_id: int, folder: bytes) -> dict[bytes, KnownFile]:
+    """The present files directly in ``folder``, by their path."""
+    rows = connection.execute(
+        f"{_KNOWN} WHERE library_id = ? AND folder = ? AND status = 'present'", (library_id, folder)
+    )
+    return {row[2]: _known(row) for row in rows}
+
+
+def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[tuple[object, ...]]:
+    """The same as bare rows ``(id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted)``, for the scan's inner loop."""
+    return connection.execute(
+        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted FROM library_files "
+        "WHERE library_id = ? AND folder = ? AND status = 'present'",
+        (library_id, folder),
+    ).fetchall()
+
+
+def known_at(
+    connection: sqlite3.Connection, library_id: int, path: bytes, *, status: Status = Status.PRESENT
+) -> KnownFile | None:
+    """The row at ``path``: the present one, or the one that went missing last."""
+    row = connection.execute(
+        f"{_KNOWN} WHERE library_id = ? AND path = ? AND status = ? ORDER BY missing_since DESC, id DESC LIMIT 1",
+        (library_id, path, status),
+    ).fetchone()
+    return None if row is None else _known(row)
+
+
+def known(connection: sqlite3.Connection, file_id: int) -> KnownFile | None:
+    """The row with this id."""
+    row = connection.execute(f"{_KNOWN} WHERE id = ?", (file_id,)).fetchone()
+    return None if row is None else _known(row)
+
+
+def with_fingerprint(connection: sqlite3.Connection, fingerprint: str) -> list[KnownFile]:
+    """All rows, present and missing and in every library, that hold this audio."""
+    rows = connection.execute(f"{_KNOWN} WHERE fingerprint = ? ORDER BY id", (fingerprint,))
+    return [_known(row) for row in rows]
+
+
+def folders_below(connection: sqlite3.Connection, library_id: int, below: bytes) -> Iterator[bytes]:
+    """The folders, ``below`` itself included, that hold present files."""
+    select = "SELECT DISTINCT folder FROM library_files WHERE library_id = ? AND status = 'present'"
+    if below:
+        # What lies below sorts from "below/" up to "below0": '0' follows '/'.
+        select += " AND (folder = ? OR (folder >= ? AND folder < ?))"
+        rows = connection.execute(f"{select} ORDER BY folder", (library_id, below, below + b"/", below + b"0"))
+    else:
+        rows = connection.execute(f"{select} ORDER BY folder", (library_id,))
+    for (folder,) in rows:
+        yield bytes(folder)
+
+
+def count_present(connection: sqlite3.Connection, library_id: int) -> int:
+    """How many files of a library are on disk."""
+    row = connection.execute(
+        "SELECT count(*) FROM library_files WHERE library_id = ? AND status = 'present'", (library_id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def insert(
+    connection: sqlite3.Connection,
+    library_id: int,
+    path: bytes,
+    *,
+    stat: FileStat,
+    reading: Reading,
+    mounted: bool,
+    reread: bool,
+    first_seen: float,
+    generation: int,
+) -> int:
+    """Adds a file on disk and returns its id."""
+    values = (*_stat_values(stat), int(mounted), int(reread), *_reading_values(reading), generation)
+    row = connection.execute(
+        f"INSERT INTO library_files (library_id, path, folder, status, first_seen, {_STAT_COLUMNS}, mounted, reread, "
+        f"{_READING_COLUMNS}, generation) VALUES (?, ?, ?, 'present', ?, {_marks(len(values))}) RETURNING id",
+        (library_id, path, folder_of(path), first_seen, *values),
+    ).fetchone()
+    return int(row[0])
+
+
+def update(
+    connection: sqlite3.Connection,
+    file_id: int,
+    library_id: int,
+    path: bytes,
+    *,
+    stat: FileStat,
+    reading: Reading,
+    mounted: bool,
+    reread: bool,
+    generation: int | None,
+) -> None:
+    """Writes what was read of a file that is on disk, wherever it is now. ``generation`` is None when nothing visible changed."""
+    columns = f"library_id, path, folder, status, missing_since, {_STAT_COLUMNS}, mounted, reread, {_READING_COLUMNS}"
+    values: tuple[object, ...] = (
+        *(library_id, path, folder_of(path), Status.PRESENT, None),
+        *(*_stat_values(stat), int(mounted), int(reread), *_reading_values(reading)),
+    )
+    if generation is not None:
+        columns, values = f"{columns}, generation", (*values, generation)
+    connection.execute(
+        f"UPDATE library_files SET ({columns}) = ({_marks(len(values))}) WHERE id = ?", (*values, file_id)
+    )
+
+
+def update_stat(connection: sqlite3.Connection, file_id: int, stat: FileStat, *, mounted: bool, reread: bool) -> None:
+    """Writes a file's size and times alone."""
+    connection.execute(
+        f"UPDATE library_files SET ({_STAT_COLUMNS}, mounted, reread) = (?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
+        (*_stat_values(stat), int(mounted), int(reread), file_id),
+    )
+
+
+def park(connection: sqlite3.Connection, file_ids: Iterable[int], *, now: float) -> None:
+    """Frees the paths of rows that are about to move, so that two files can swap their names."""
+    connection.executemany(
+        "UPDATE library_files SET status = 'missing', missing_since = ? WHERE id = ?", [(now, i) for i in file_ids]
+    )
+
+
+def mark_missing(connection: sqlite3.Connection, file_ids: Sequence[int], *, now: float, generation: int) -> None:
+    """Sets files to missing: they keep their identity, matches and decisions."""
+    connection.executemany(
+        "UPDATE library_files SET status = 'missing', missing_since = ?, generation = ? WHERE id = ?",
+        [(now, generation, i) for i in file_ids],
+    )
+
+
+def purge_missing(connection: sqlite3.Connection, *, missing_before: float) -> int:
+    """Deletes rows that went missing before ``missing_before``, never one that a decision names; returns how many."""
+    return connection.execute(
+        "DELETE FROM library_files WHERE status = 'missing' AND missing_since < ? "
+        "AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.file_id = library_files.id "
+        "OR (d.file_path = library_files.path AND d.file_library = "
+        "(SELECT name FROM libraries l WHERE l.id = library_files.library_id)) "
+        "OR d.file_fingerprint = library_files.fingerprint)",
+        (missing_before,),
+    ).rowcount
+
+
+def reading_of(connection: sqlite3.Connection, file_id: int) -> Reading:
+    """What the last reading of a file gave. The file must be known."""
+    row = connection.execute(f"SELECT {_READING_COLUMNS} FROM library_files WHERE id = ?", (file_id,)).fetchone()
+    return _reading(row)
+
+
+def get(connection: sqlite3.Connection, file_id: int) -> LibraryFile | None:
+    """The file with this id."""
+    row = connection.execute(f"{_FILE} WHERE f.id = ?", (file_id,)).fetchone()
+    return None if row is None else _file(row)
+
+
+def get_many(connection: sqlite3.Connection, file_ids: Iterable[int]) -> dict[int, LibraryFile]:
+    """The files with these ids, those that are known."""
+    found = (get(connection, i) for i in file_ids)
+    return {f.id: f for f in found if f is not None}
+
+
+def at_path(connection: sqlite3.Connection, library_id: int, path: bytes) -> LibraryFile | None:
+    """The present file at ``path`` below the library's root."""
+    row = connection.execute(
+        f"{_FILE} WHERE f.library_id = ? AND f.path = ? AND f.status = 'present'", (library_id, path)
+    ).fetchone()
+    return None if row is None else _file(row)
+
+
+def all_files(connection: sqlite3.Connection, *, status: Status | None = None) -> Iterator[LibraryFile]:
+    """Every file, by library and path."""
+    where, values = ("", ()) if status is None else (" WHERE f.status = ?", (status,))
+    for row in connection.execute(f"{_FILE}{where} ORDER BY l.name, f.path, f.id", values):
+        yield _file(row)
+
+
+def changed_since(connection: sqlite3.Connection, generation: int) -> Iterator[LibraryFile]:
+    """The files, missing ones too, that changed visibly after ``generation``."""
+    for row in connection.execute(f"{_FILE} WHERE f.generation > ? ORDER BY f.id", (generation,)):
+        yield _file(row)
+
+
+def folder_of(path: bytes) -> bytes:
+    """The folder part of a relative path; ``b""`` for the root."""
+    return path.rpartition(b"/")[0]
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _stat_values(stat: FileStat) -> tuple[int, ...]:
+    # Inode and device numbers are unsigned 64-bit on some systems; SQLite's integers are signed.
+    return (stat.size_bytes, stat.mtime_ns, stat.ctime_ns, signed64(stat.inode), signed64(stat.device))
+
+
+def signed64(number: int) -> int:
+    """An unsigned 64-bit number as SQLite can store it."""
+    number &= (1 << 64) - 1
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _reading_values(reading: Reading) -> tuple[object, ...]:
+    t = reading.tags
+    return (
+        *(reading.fingerprint, reading.error, t.title, json.dumps(t.artists), t.album, t.album_artist),
+        *(t.track_number, t.disc_number, t.year, t.genre, t.duration_s, t.bitrate_kbps, t.sample_rate_hz),
+        *(t.channels, t.codec, json.dumps(t.isrcs), t.mb_recording_id, t.mb_release_id),
+        *(int(t.compilation), json.dumps(t.guessed)),
+    )
+
+
+def _reading(row: Sequence[object]) -> Reading:
+    fingerprint, error, *tags = row
+    return Reading(tags=_tags(tags), fingerprint=fingerprint, error=error)  # type: ignore[arg-type]
+
+
+def _tags(values: Sequence[object]) -> TrackTags:
+    v = list(values)
+    for place in (1, 13, 17):
+        v[place] = tuple(json.loads(str(v[place]))) if v[place] != "[]" else ()
+    v[16] = bool(v[16])
+    return TrackTags(*v)  # type: ignore[arg-type]
+
+
+def _known(row: Sequence[object]) -> KnownFile:
+    file_id, library_id, path, status, *rest = row
+    *stat, mounted, reread, fingerprint = rest
+    return KnownFile(
+        id=file_id,  # type: ignore[arg-type]
+        library_id=library_id,  # type: ignore[arg-type]
+        path=path,  # type: ignore[arg-type]
+        status=Status(str(status)),
+        stat=FileStat(*stat),  # type: ignore[arg-type]
+        mounted=bool(mounted),
+        reread=bool(reread),
+        fingerprint=fingerprint,  # type: ignore[arg-type]
+    )
+
+
+def _file(row: Sequence[object]) -> LibraryFile:
+    file_id, library_id, library, root, path, status, first_seen, missing_since, generation, *rest = row
+    reading = _reading(rest[5:])
+    return LibraryFile(
+        id=file_id,  # type: ignore[arg-type]
+        library_id=library_id,  # type: ignore[arg-type]
+        library=library,  # type: ignore[arg-type]
+        root=root,  # type: ignore[arg-type]
+        path=path,  # type: ignore[arg-type]
+        status=Status(str(status)),
+        stat=FileStat(*rest[:5]),  # type: ignore[arg-type]
+        tags=reading.tags,
+        fingerprint=reading.fingerprint,
+        error=reading.error,
+        first_seen=first_seen,  # type: ignore[arg-type]
+        missing_since=missing_since,  # type: ignore[arg-type]
+        generation=generation,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,62 @@
+"""``libraries``: the roots of the collection. They never overlap."""
+
+import sqlite3
+
+from psm.db import metadata
+from psm.models import Library
+
+_LIBRARY = "SELECT id, name, root FROM libraries"
+
+
+def all_libraries(connection: sqlite3.Connection) -> list[Library]:
+    """Every library, by name."""
+    return [Library(*row) for row in connection.execute(f"{_LIBRARY} ORDER BY name")]
+
+
+def by_name(connection: sqlite3.Connection, name: str) -> Library | None:
+    """The library called ``name``."""
+    row = connection.execute(f"{_LIBRARY} WHERE name = ?", (name,)).fetchone()
+    return None if row is None else Library(*row)
+
+
+def add(connection: sqlite3.Connection, name: str, root: bytes, *, now: float) -> Library:
+    """Adds a library. The caller has made sure that the name is free and the root overlaps no other."""
+    row = connection.execute(
+        "INSERT INTO libraries (name, root, added_at) VALUES (?, ?, ?) RETURNING id, name, root", (name, root, now)
+    ).fetchone()
+    metadata.bump(connection, "libraries")
+    return Library(*row)
+
+
+def move(connection: sqlite3.Connection, library_id: int, root: bytes) -> None:
+    """Sets a library's root. Every row keeps its relative path, so all files are where they were, below the new root."""
+    connection.execute("UPDATE libraries SET root = ? WHERE id = ?", (root, library_id))
+    metadata.bump(connection, "libraries")
+    _touch_files(connection, library_id)
+
+
+def absorb(connection: sqlite3.Connection, child_id: int, parent_id: int, prefix: bytes) -> None:
+    """Makes a library part of another one below whose root it lies: its rows are rebased to ``prefix`` + ``/`` + path."""
+    connection.execute(
+        "UPDATE library_files SET library_id = ?, path = CAST(? || path AS BLOB), "
+        "folder = CAST(CASE WHEN folder = x'' THEN ? ELSE ? || folder END AS BLOB) WHERE library_id = ?",
+        (parent_id, prefix + b"/", prefix, prefix + b"/", child_id),
+    )
+    connection.execute("DELETE FROM libraries WHERE id = ?", (child_id,))
+    metadata.bump(connection, "libraries")
+    _touch_files(connection, parent_id)
+
+
+def remove(connection: sqlite3.Connection, library_id: int) -> int:
+    """Forgets a library and its rows; returns how many files that were."""
+    count = connection.execute("DELETE FROM library_files WHERE library_id = ?", (library_id,)).rowcount
+    connection.execute("DELETE FROM libraries WHERE id = ?", (library_id,))
+    metadata.bump(connection, "libraries")
+    metadata.bump(connection, "library_files")
+    return count
+
+
+def _touch_files(connection: sqlite3.Connection, library_id: int) -> None:
+    """The absolute path of every file changed, and later stages see that."""
+    generation = metadata.bump(connection, "library_files")
+    connection.execute("UPDATE library_files SET generation = ? WHERE library_id = ?", (generation, library_id))
