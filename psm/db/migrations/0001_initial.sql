@@ -47,7 +47,7 @@ CREATE TABLE library_files (
     generation       INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX library_files_present ON library_files (library_id, path) WHERE status = 'present';
-CREATE INDEX library_files_folder ON library_files (library_id, folder);
+CREATE INDEX library_files_folder ON library_files (library_id, folder, status);
 CREATE INDEX library_files_path ON library_files (library_id, path);
 CREATE INDEX library_files_fingerprint ON library_files (fingerprint);
 CREATE INDEX library_files_generation ON library_files (generation);
@@ -102,23 +102,32 @@ CREATE TABLE matches (
 );
 CREATE INDEX matches_file ON matches (file_id);
 
--- The index that finds candidates: 64-bit hashes of the keys under which a track or a file can be found.
+-- The index that finds candidates: 64-bit hashes of the keys under which a track or a file can be found. The same hashes
+-- once more in one row per item (8 bytes each, little-endian): what an item had before it changed is one look-up.
 CREATE TABLE file_keys (
     key_hash  INTEGER NOT NULL,
-    file_id   INTEGER NOT NULL REFERENCES library_files (id) ON DELETE CASCADE,
+    file_id   INTEGER NOT NULL,
     PRIMARY KEY (key_hash, file_id)
+) WITHOUT ROWID;
+CREATE TABLE file_keyed (
+    file_id  INTEGER PRIMARY KEY,
+    hashes   BLOB NOT NULL
 );
-CREATE INDEX file_keys_file ON file_keys (file_id);
 CREATE TABLE track_keys (
     key_hash  INTEGER NOT NULL,
-    track_id  INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
+    track_id  INTEGER NOT NULL,
     PRIMARY KEY (key_hash, track_id)
+) WITHOUT ROWID;
+CREATE TABLE track_keyed (
+    track_id  INTEGER PRIMARY KEY,
+    hashes    BLOB NOT NULL
 );
-CREATE INDEX track_keys_track ON track_keys (track_id);
 
 -- Tracks that a change re-opened and that are still to be matched: survives a kill between finding and matching them.
+-- ticket: a track that is queued again while it is being matched gets a new one, and the older result is dropped.
 CREATE TABLE match_queue (
-    track_id  INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE
+    ticket    INTEGER PRIMARY KEY AUTOINCREMENT,
+    track_id  INTEGER NOT NULL UNIQUE REFERENCES tracks (id) ON DELETE CASCADE
 );
 
 -- What a person decided by hand, also kept in psm-overrides.yaml. kind: set, reject or none. file_* are NULL for none.
