@@ -1,0 +1,135 @@
+"""M3U and M3U8: one path per line, with comments that describe the next one.
+
+There is no standard; this reads what players write (https://en.wikipedia.org/wiki/M3U lists the directives). A line is
+UTF-8 when it is valid UTF-8 and Windows-1252 otherwise, each for itself: a single odd file name must not turn the rest
+to mojibake.
+"""
+
+import re
+from dataclasses import dataclass
+
+from psm.models import GENERATED_MARK, PlaylistEntry, RowError, SourcePlaylist
+from psm.providers.entries import make_entry, why_not
+from psm.providers.locations import Located, locate_path
+from psm.providers.protocol import NoPlaylist, WrittenByPsm
+from psm.providers.text import clean, decode_line, seconds, stem, without_bom
+
+_EXTINF = re.compile(
+    r"#EXTINF:\s*(?P<duration>[-+\d.]*)(?P<attributes>(?:\s+[\w-]+=(?:\"[^\"]*\"|[^\s,\"]*))*)\s*,(?P<title>.*)",
+    re.IGNORECASE,
+)
+_TITLE_ONLY = re.compile(r"#EXTINF:(?P<title>[^,]*[^\d\s.,+-][^,]*)", re.IGNORECASE)
+_ARTIST_TITLE = re.compile(r"\s+[-–—]\s+")
+
+
+@dataclass(slots=True)
+class _Said:
+    """What the comments since the last path say about the next one."""
+
+    title: str = ""
+    artist: str = ""
+    album: str = ""
+    duration_s: float | None = None
+
+
+class M3u:
+    """The provider for ``.m3u`` and ``.m3u8``."""
+
+    name = "m3u"
+    suffixes: tuple[str, ...] = (".m3u", ".m3u8")
+    shared_suffixes: tuple[str, ...] = ()
+
+    def read(self, content: bytes, source: bytes) -> SourcePlaylist:
+        """See :class:`~psm.providers.protocol.Provider`. Positions count path lines, errors name lines."""
+        lines = _lines(content)
+        _refuse_others(lines)
+        folder = source.rpartition(b"/")[0] or b"/"
+        name = ""
+        said = _Said()
+        position = 0
+        entries: list[PlaylistEntry] = []
+        errors: list[RowError] = []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            if line.lstrip().startswith(b"#"):
+                text = decode_line(line.strip())
+                if text.upper().startswith("#PLAYLIST:"):
+                    name = name or clean(text[len("#PLAYLIST:") :])
+                else:
+                    _note(text, said)
+                continue
+            position += 1
+            located = locate_path(line, folder)
+            entry = _entry(position, said, located)
+            if entry is None:
+                errors.append(RowError(number, why_not([located])))
+            else:
+                entries.append(entry)
+            said = _Said()
+        return SourcePlaylist(self.name, source, name or stem(source), tuple(entries), tuple(errors))
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The lines without their ends. A path keeps its bytes, also when no encoding makes text of them."""
+    body, encoding = without_bom(content)
+    if encoding and encoding != "utf-8":
+        body = body.decode(encoding, "replace").encode()
+    if b"\n" in body:
+        return [line.removesuffix(b"\r") for line in body.split(b"\n")]
+    return body.split(b"\r")
+
+
+def _refuse_others(lines: list[bytes]) -> None:
+    opening = [line.strip() for line in lines if line.strip()][:2]
+    if not opening:
+        raise NoPlaylist("the file is empty")
+    if any(line.startswith(GENERATED_MARK.encode()) for line in opening):
+        raise WrittenByPsm
+    if any(b"\0" in line for line in lines):
+        raise NoPlaylist("it is no text, so it is not an M3U playlist")
+    start = opening[0].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise NoPlaylist("it is a web page or XML, not an M3U playlist")
+    if start == b"[playlist]":
+        raise NoPlaylist("it is a PLS playlist, not an M3U one")
+    if any(line.startswith((b"#EXT-X-TARGETDURATION", b"#EXT-X-STREAM-INF")) for line in lines):
+        raise NoPlaylist("it lists the parts of a video or radio stream (HLS), not tracks")
+
+
+def _note(text: str, said: _Said) -> None:
+    directive, _, value = text.partition(":")
+    match directive.upper():
+        case "#EXTINF":
+            found = _EXTINF.match(text)
+            if found:
+                said.title, said.duration_s = found["title"], seconds(found["duration"])
+            elif alone := _TITLE_ONLY.fullmatch(text):
+                said.title = alone["title"]
+            else:
+                said.duration_s = seconds(value.strip())
+        case "#EXTART":
+            said.artist = value
+        case "#EXTALB":
+            said.album = value
+
+
+def _entry(position: int, said: _Said, located: Located) -> PlaylistEntry | None:
+    artist, title = clean(said.artist), clean(said.title)
+    if title == clean(located.name):
+        title = ""  # some programs write the file's name where the title belongs
+    if artist and title.casefold().startswith(artist.casefold()):
+        dash = _ARTIST_TITLE.match(title, len(artist))
+        title = title[dash.end() :] if dash else title
+    elif not artist:
+        parts = _ARTIST_TITLE.split(title, maxsplit=1)
+        if len(parts) == 2 and all(parts):
+            artist, title = parts
+    return make_entry(
+        position,
+        title=title,
+        artists=(artist,),
+        album=said.album,
+        duration_s=said.duration_s,
+        located=(located,),
+    )
