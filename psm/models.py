@@ -1,6 +1,7 @@
 """The things psm speaks of: what a file says of itself, what a playlist asks for, and which file was found for it.
 
-Paths inside these are ``bytes`` (``os.fsencode``): a file name on Linux is any byte sequence, and every one must survive the
+Paths inside these are ``bytes`` (``os.fsencode``): a file name on Linux is any byte sequence, and every one must
+survive the
 round trip from disk to database to playlist.
 """
 
@@ -53,8 +54,10 @@ class TrackTags:
 class Reading:
     """What reading one file gave.
 
-    ``fingerprint`` names the audio alone (``flac:<md5>`` or ``audio:<hash>``), so a retag or rename keeps it; None when the
-    audio could not be found in the file. ``error`` is the reason, in a person's words, when the file could not be understood;
+    ``fingerprint`` names the audio alone (``flac:<md5>`` or ``audio:<hash>``), so a retag or rename keeps it; None
+    when the
+    audio could not be found in the file. ``error`` is the reason, in a person's words, when the file could not be
+    understood;
     ``tags`` then holds what the name and folders say.
     """
 
@@ -114,8 +117,10 @@ class LibraryFile:
 class PlaylistEntry:
     """One row of a playlist as its source has it.
 
-    ``position`` is the row's place in the source, from 1: rows that cannot be used keep theirs, so positions may have gaps.
-    ``locations`` are the absolute paths, best first, that the entry may mean when it names a file; empty when it names none.
+    ``position`` is the row's place in the source, from 1: rows that cannot be used keep theirs, so positions may have
+    gaps.
+    ``locations`` are the absolute paths, best first, that the entry may mean when it names a file; empty when it names
+    none.
     ``guessed`` says that the title was taken from the file's name, because the source gives none.
     """
 
@@ -132,7 +137,9 @@ class PlaylistEntry:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """A row of a playlist's source that could not be used. ``line`` counts from 1 (an item's number where there are no lines)."""
+    """A row of a playlist's source that could not be used. ``line`` counts from 1 (an item's number where there are no
+    lines).
+    """
 
     line: int
     reason: str
@@ -232,7 +239,8 @@ class DecisionKind(StrEnum):
 class Decision:
     """A manual decision: it outlives re-match, rescan, rename and a rebuilt database.
 
-    ``track_key`` is :attr:`Track.key`. The file is named by its library, path and fingerprint, and by ``file_id`` while the
+    ``track_key`` is :attr:`Track.key`. The file is named by its library, path and fingerprint, and by ``file_id``
+    while the
     database knows it (None when it does not, and for ``none``). ``decided_at`` is ISO 8601, UTC.
     """
 

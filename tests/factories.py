@@ -17,7 +17,8 @@ def write_flac(
 ) -> Path:
     """Writes a FLAC file that has a stream header and tags and next to no audio, and returns its path.
 
-    ``audio`` names the recording: files of the same name have the same fingerprint. It defaults to the file's name. Tags are Vorbis
+    ``audio`` names the recording: files of the same name have the same fingerprint. It defaults to the file's name.
+    Tags are Vorbis
     comments (``title="…"``, ``artist=["…", "…"]``).
     """
     place = Path(os.fsdecode(path))

@@ -86,7 +86,9 @@ def _one_line(text: str) -> str:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[ProgressCallback]:
-    """A progress callback: a bar with rate and time left on a terminal, occasional lines in a log, nothing when quiet."""
+    """A progress callback: a bar with rate and time left on a terminal, occasional lines in a log, nothing when
+    quiet.
+    """
     if quiet:
         yield no_progress
     elif sys.stderr.isatty():

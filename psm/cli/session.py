@@ -37,12 +37,12 @@ class Session:
     @contextmanager
     def database(self, config: "Config") -> Iterator["Database"]:
         """The database, open for the length of the block."""
-        from psm.db import Database
+        from psm.db import Database, explained
         from psm.filesystems import filesystem_of
 
         # SQLite's shared memory needs a local file system.
         local = filesystem_of(config.database.path.parent).is_local
-        with Database(config.database.path, wal=local) as db:
+        with explained(config.database.path), Database(config.database.path, wal=local) as db:
             yield db
 
 

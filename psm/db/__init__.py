@@ -1,5 +1,7 @@
 """Every SQL statement of psm, one module per table, and the connection they share."""
 
-from psm.db.connection import Database, DatabaseError
+from sqlite3 import Connection
 
-__all__ = ["Database", "DatabaseError"]
+from psm.db.connection import Database, DatabaseError, explained
+
+__all__ = ["Connection", "Database", "DatabaseError", "explained"]

@@ -129,10 +129,17 @@ class Database:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
+        with explained(self.path):
             yield
-        except sqlite3.Error as e:
-            raise DatabaseError(_explain(self.path, e)) from e
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what SQLite raises inside the block into a :class:`DatabaseError` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as e:
+        raise DatabaseError(_explain(path, e)) from e
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from psm.models import FileStat, LibraryFile, Reading, Status, TrackTags
 
-PURGE_BATCH = 500
+FileRow = tuple[int, bytes, int, int, int, int, int, int]
+"""id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted."""
+
 _TAG_COLUMNS = (
     "title, artists, album, album_artist, track_number, disc_number, year, genre, duration_s, bitrate_kbps, "
     "sample_rate_hz, channels, codec, isrcs, mb_recording_id, mb_release_id, compilation, guessed"
@@ -25,7 +27,8 @@ _FILE = (
 class KnownFile:
     """What the scan compares a file on disk with. ``path`` is relative to the library's root.
 
-    ``mounted``: it lay on another device than the root when it was read. ``reread``: it changed so shortly before it was
+    ``mounted``: it lay on another device than the root when it was read. ``reread``: it changed so shortly before it
+    was
     read that a later change may carry the same time.
     """
 
@@ -42,16 +45,8 @@ class KnownFile:
 _KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, mounted, reread, fingerprint FROM library_files"
 
 
-def known_in_folder(connection: sqlite3.Connection, library_id: int, folder: bytes) -> dict[bytes, KnownFile]:
-    """The present files directly in ``folder``, by their path."""
-    rows = connection.execute(
-        f"{_KNOWN} WHERE library_id = ? AND folder = ? AND status = 'present'", (library_id, folder)
-    )
-    return {row[2]: _known(row) for row in rows}
-
-
-def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[tuple[object, ...]]:
-    """The same as bare rows ``(id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted)``, for the scan's inner loop."""
+def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[FileRow]:
+    """The present files directly in ``folder``, as bare rows: this is the scan's inner loop."""
     return connection.execute(
         "SELECT id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted FROM library_files "
         "WHERE library_id = ? AND folder = ? AND status = 'present'",
@@ -137,7 +132,9 @@ def update(
     reread: bool,
     generation: int | None,
 ) -> None:
-    """Writes what was read of a file that is on disk, wherever it is now. ``generation`` is None when nothing visible changed."""
+    """Writes what was read of a file that is on disk, wherever it is now. ``generation`` is None when nothing visible
+    changed.
+    """
     columns = f"library_id, path, folder, status, missing_since, {_STAT_COLUMNS}, mounted, reread, {_READING_COLUMNS}"
     values: tuple[object, ...] = (
         *(library_id, path, folder_of(path), Status.PRESENT, None),

@@ -29,14 +29,18 @@ def add(connection: sqlite3.Connection, name: str, root: bytes, *, now: float) -
 
 
 def move(connection: sqlite3.Connection, library_id: int, root: bytes) -> None:
-    """Sets a library's root. Every row keeps its relative path, so all files are where they were, below the new root."""
+    """Sets a library's root. Every row keeps its relative path, so all files are where they were, below the new
+    root.
+    """
     connection.execute("UPDATE libraries SET root = ? WHERE id = ?", (root, library_id))
     metadata.bump(connection, "libraries")
     _touch_files(connection, library_id)
 
 
 def absorb(connection: sqlite3.Connection, child_id: int, parent_id: int, prefix: bytes) -> None:
-    """Makes a library part of another one below whose root it lies: its rows are rebased to ``prefix`` + ``/`` + path."""
+    """Makes a library part of another one below whose root it lies: its rows are rebased to ``prefix`` + ``/`` +
+    path.
+    """
     connection.execute(
         "UPDATE library_files SET library_id = ?, path = CAST(? || path AS BLOB), "
         "folder = CAST(CASE WHEN folder = x'' THEN ? ELSE ? || folder END AS BLOB) WHERE library_id = ?",
