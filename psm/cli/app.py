@@ -35,9 +35,20 @@ def options(
         typer.Option("--database", help="The database file, instead of the configured one.", metavar="FILE"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  (its callback acts on it)
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Options that every command takes, before or after its name."""
     context.obj = Session(config_path=config, database_path=database, quiet=quiet)
+
+
+def _add_commands() -> None:
+    """Each module adds its commands when it is imported; the order here is the order of the help."""
+    from importlib import import_module
+
+    for name in ("scan", "library"):
+        import_module(f"psm.cli.{name}_commands")
+
+
+_add_commands()

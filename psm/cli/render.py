@@ -31,6 +31,12 @@ def line(message: str = "") -> None:
     sys.stdout.write(f"{printable(message)}\n")
 
 
+def lines(messages: Iterable[str]) -> None:
+    """Several lines of the result."""
+    for message in messages:
+        line(message)
+
+
 def as_json(document: Any) -> None:
     """One JSON document. ASCII only: names that are no valid UTF-8 survive as surrogate escapes."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=True)

@@ -98,6 +98,14 @@ def count_present(connection: sqlite3.Connection, library_id: int) -> int:
     return int(row[0])
 
 
+def count_missing(connection: sqlite3.Connection, library_id: int) -> int:
+    """How many files of a library are missing."""
+    row = connection.execute(
+        "SELECT count(*) FROM library_files WHERE library_id = ? AND status = 'missing'", (library_id,)
+    ).fetchone()
+    return int(row[0])
+
+
 def insert(
     connection: sqlite3.Connection,
     library_id: int,

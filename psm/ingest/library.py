@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -238,8 +239,7 @@ class _Scan:
                 reads=self._reads,
                 accept_missing=self._accept_missing,
                 stop=self._stop,
-                on_found=lambda n, before=found_before: self._progress(Progress("Looking", before + n)),  # type:
-                ignore[misc]
+                on_found=partial(self._found, found_before),
             )
             found_before += observation.unchanged + len(observation.to_read)
             root = library.root
@@ -252,6 +252,9 @@ class _Scan:
             self._unread |= {item.row_id for item in observation.to_read if item.row_id is not None}
             seen.append(observation)
         return seen
+
+    def _found(self, before: int, now: int) -> None:
+        self._progress(Progress("Looking", before + now))
 
     # Reading
 

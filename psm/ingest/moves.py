@@ -25,7 +25,6 @@ from typing import TypeVar
 from psm.db.files import KnownFile
 from psm.models import FileStat, Status
 
-
 T = TypeVar("T")
 
 

@@ -306,8 +306,8 @@ class _Look:
         if files.count_present(self._connection, library.id):
             self._seen.complete = False
             self._seen.notes.append(
-                f"The folder of library {library.name} is empty ({os.fsdecode(library.root)}), as that of a drive that is "
-                "not mounted: nothing was marked missing. If it is meant, use --accept-missing."
+                f"The folder of library {library.name} is empty ({os.fsdecode(library.root)}), as that of a drive "
+                "that is not mounted: nothing was marked missing. If it is meant, use --accept-missing."
             )
 
     def _differs(self, file: FoundFile, row: FileRow) -> bool:

@@ -108,7 +108,7 @@ def abandonable(items: Iterable[T], *, stop: StopSignal, buffer: int = 64) -> It
                 if not hand_over(item):
                     return
             hand_over(done)
-        except BaseException as e:  # noqa: BLE001  (a thread boundary: the consumer raises it)
+        except BaseException as e:  # a thread boundary: the consumer raises it
             hand_over(_Raised(e))
 
     threading.Thread(target=produce, name="psm-abandonable", daemon=True).start()

@@ -1,0 +1,110 @@
+"""``psm library``: the folders that hold the music."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from psm.cli.app import app
+from psm.cli.session import JsonOption, session
+
+if TYPE_CHECKING:
+    from psm.services.libraries import LibraryState
+
+library = typer.Typer(help="The folders that hold your music.", no_args_is_help=True)
+app.add_typer(library, name="library")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The library's name, as psm library list shows it.")]
+
+
+@library.command(epilog="Example:  psm library add /mnt/nas/music --name NAS")
+def add(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the music.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; the folder's own name without.")] = None,
+) -> None:
+    """Add a folder of music. Libraries inside it become a part of it, and keep all that psm knows."""
+    from psm.cli import render
+    from psm.services.libraries import add_library
+
+    chosen = session(context)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        added = add_library(db, config.folder, path, name=name, now=time.time)
+    root = render.shown_path(added.library.root)
+    render.line(
+        f"Added library {added.library.name}: {root}. Read it with: psm scan"
+        if added.new
+        else f"{path} is in library {added.library.name} already ({root})."
+    )
+    render.lines(f"Library {name} is a part of it now." for name in added.absorbed)
+
+
+@library.command("list")
+def list_(context: typer.Context, json: JsonOption = False) -> None:
+    """List the libraries, with how many files each holds."""
+    from psm.cli import render
+    from psm.services.libraries import ensure_libraries, list_libraries
+
+    chosen = session(context)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        ensure_libraries(db, config, now=time.time)
+        states = list_libraries(db)
+    if json:
+        render.as_json(
+            [
+                {
+                    "name": s.library.name,
+                    "path": render.json_path(s.library.root),
+                    "present": s.present,
+                    "missing": s.missing,
+                    "available": s.there,
+                }
+                for s in states
+            ]
+        )
+    elif not states:
+        render.line("No library yet. Add one with: psm library add FOLDER")
+    else:
+        render.table(
+            ("Name", "Files", "Missing", "Folder"),
+            [(s.library.name, s.present, s.missing, _place(s)) for s in states],
+        )
+
+
+def _place(state: "LibraryState") -> str:
+    from psm.cli.render import shown_path
+
+    return shown_path(state.library.root) + ("" if state.there else "  (away)")
+
+
+@library.command(epilog="Example:  psm library move NAS /Volumes/music")
+def move(
+    context: typer.Context,
+    name: NameArgument,
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the library is now.")],
+) -> None:
+    """Tell psm that a library's folder is elsewhere now; everything psm knows of its files stays."""
+    from psm.cli import render
+    from psm.services.libraries import move_library
+
+    chosen = session(context)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        moved = move_library(db, config.folder, name, path)
+    render.line(f"Library {moved.name} is at {render.shown_path(moved.root)} now.")
+
+
+@library.command()
+def remove(context: typer.Context, name: NameArgument) -> None:
+    """Forget a library. Nothing on disk changes, and manual decisions about its files are kept."""
+    from psm.cli import render
+    from psm.services.libraries import remove_library
+
+    chosen = session(context)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        count = remove_library(db, config.folder, name)
+    render.line(f"Forgot library {name} ({count:,} files). Nothing on disk was changed.")

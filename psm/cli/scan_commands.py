@@ -1,0 +1,131 @@
+"""``psm scan``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from psm.cli.app import app
+from psm.cli.session import JsonOption, exit_code, session, stoppable
+
+if TYPE_CHECKING:
+    from psm.ingest.library import ScanResult
+
+_SHOWN_ERRORS = 20
+
+
+@app.command(
+    epilog="Examples:  psm scan ~/Music  ·  psm scan --quick  ·  psm scan --since '2 hours ago'  ·  "
+    "psm scan --explain FILE"
+)
+def scan(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Files and folders to look at; all libraries without."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Read only new files and those that differ.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Read also what changed since then: '2 hours ago', yesterday, 2025-10-08.", metavar="WHEN"),
+    ] = None,
+    accept_missing: Annotated[
+        bool, typer.Option("--accept-missing", help="Mark missing what is gone, however much it is.")
+    ] = False,
+    explain: Annotated[
+        Path | None, typer.Option(help="Say why a path is or is not scanned, and scan nothing.", metavar="PATH")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring the database in step with the music on disk.
+
+    Reads the tags of every file, unless --quick or --since narrows it. A folder that belongs to no library becomes one.
+    """
+    from psm.cli import render
+    from psm.services import scanning
+
+    chosen = session(context)
+    since_s = _moment(since, quick=quick)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        if explain is not None:
+            render.lines(scanning.explain_path(db, config, explain))
+            return
+        with stoppable() as stop, render.progress(quiet=chosen.quiet or json) as progress:
+            result = scanning.scan(
+                db,
+                config,
+                paths or (),
+                quick=quick,
+                since=since_s,
+                accept_missing=accept_missing,
+                progress=progress,
+                stop=stop,
+                on_wait=render.note,
+            )
+    show_scan(result, as_json=json)
+    raise typer.Exit(scan_exit_code(result))
+
+
+def _moment(since: str | None, *, quick: bool) -> float | None:
+    from datetime import datetime
+
+    from psm.errors import UsageError
+    from psm.ingest.when import parse_when
+
+    if since is None:
+        return None
+    if quick:
+        raise UsageError("--quick and --since exclude each other: --since reads all that --quick reads, and more.")
+    return parse_when(since, now=datetime.now().astimezone())
+
+
+def scan_exit_code(result: "ScanResult") -> int:
+    """0, or why not: interrupted, refused for safety, or a library that could not be read."""
+    return exit_code(stopped=result.stopped, refused=result.refused > 0, failed=bool(result.offline))
+
+
+def scan_json(result: "ScanResult") -> dict[str, object]:
+    """The result as ``--json`` prints it."""
+    from psm.cli.render import json_path
+
+    counts = ("added", "updated", "moved", "restored", "missing", "unchanged", "refused")
+    return {
+        **{name: getattr(result, name) for name in counts},
+        "errors": [{"path": json_path(e.path), "reason": e.reason} for e in result.errors],
+        "notes": list(result.notes),
+        "duration_s": round(result.duration_s, 3),
+        "complete": result.complete,
+    }
+
+
+def show_scan(result: "ScanResult", *, as_json: bool) -> None:
+    """Prints what a scan did."""
+    from psm.cli import render
+
+    if as_json:
+        render.as_json(scan_json(result))
+        return
+    for sentence in result.notes:
+        render.note(sentence)
+    for error in result.errors[:_SHOWN_ERRORS]:
+        render.note(f"  {render.shown_path(error.path)}: {error.reason}")
+    if len(result.errors) > _SHOWN_ERRORS:
+        render.note(f"  … and {len(result.errors) - _SHOWN_ERRORS:,} more (--json lists all)")
+    render.line(scan_sentence(result))
+
+
+def scan_sentence(result: "ScanResult") -> str:
+    """The counts, as one sentence."""
+    total = result.changed - result.missing + result.unchanged
+    counts = ("added", "updated", "moved", "restored", "missing")
+    changes = [f"{getattr(result, name):,} {name}" for name in counts if getattr(result, name)]
+    said = [", ".join(changes) or "nothing changed"]
+    if result.errors:
+        said.append(f"{len(result.errors):,} with errors")
+    end = ""
+    if result.stopped:
+        end = " Stopped early: what was found is kept, nothing was marked missing."
+    elif not result.complete:
+        end = " Not everything could be looked at."
+    return f"Scan: {total:,} files in {result.duration_s:.1f} s: {'; '.join(said)}.{end}"

@@ -1,0 +1,89 @@
+"""``psm scan``: takes in new library folders, then runs the scan that was asked for."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from psm.config import Config
+from psm.db import Database, libraries
+from psm.errors import UsageError
+from psm.ingest.files import explain
+from psm.ingest.ignore import IgnorePolicy
+from psm.ingest.library import ScanResult, locate, scan_library, scan_library_incremental
+from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from psm.services.libraries import add_library, ensure_libraries
+
+
+def scan(
+    db: Database,
+    config: Config,
+    paths: Sequence[Path] = (),
+    *,
+    quick: bool = False,
+    since: float | None = None,
+    accept_missing: bool = False,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NeverStop(),
+    now: Callable[[], float] = time.time,
+    on_wait: Callable[[str], None] | None = None,
+) -> ScanResult:
+    """Scans all libraries, or ``paths``; a folder that belongs to none becomes one, and the result's notes say so.
+
+    Reads every file, unless ``quick`` (new and differing ones) or ``since`` (seconds since the epoch; also those whose
+    times are not older).
+
+    :raises UsageError: when there is no library, or a path is neither in one nor a folder.
+    """
+    notes = [*ensure_libraries(db, config, now=now), *_adopt(db, config, paths, now=now)]
+    chosen = list(paths) or None
+    if quick or since is not None:
+        result = scan_library_incremental(
+            db,
+            config.library,
+            since,
+            chosen,
+            accept_missing=accept_missing,
+            progress=progress,
+            stop=stop,
+            now=now,
+            on_wait=on_wait,
+        )
+    else:
+        result = scan_library(
+            db,
+            config.library,
+            chosen,
+            accept_missing=accept_missing,
+            progress=progress,
+            stop=stop,
+            now=now,
+            on_wait=on_wait,
+        )
+    return replace(result, notes=(*notes, *result.notes))
+
+
+def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], float] = time.time) -> tuple[str, ...]:
+    """Sentences that say why ``path`` is or is not scanned."""
+    ensure_libraries(db, config, now=now)
+    place = locate(libraries.all_libraries(db.connection), path)
+    if place is None:
+        return (f"{path} belongs to no library. Add its folder with: psm library add FOLDER",)
+    library, relative = place
+    policy = IgnorePolicy(config.library.ignore_patterns)
+    said = explain(library.root, relative, policy, follow_symlinks=config.library.follow_symlinks)
+    return (f"It belongs to library {library.name}.", *said)
+
+
+def _adopt(db: Database, config: Config, paths: Sequence[Path], *, now: Callable[[], float]) -> list[str]:
+    notes = []
+    for path in paths:
+        if locate(libraries.all_libraries(db.connection), path) is not None:
+            continue
+        if not path.is_dir():
+            what = "is a file in no library" if path.exists() else "is not there"
+            raise UsageError(f"{path} {what}. Name a folder of music, or add one with: psm library add FOLDER")
+        added = add_library(db, config.folder, path, now=now)
+        notes.append(f"{path} is a library now, called {added.library.name}.")
+        notes += [f"Library {name} is a part of it now." for name in added.absorbed]
+    return notes
