@@ -119,20 +119,22 @@ def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT COUNT(*) FROM tracks").fetchone()[0])
 
 
-def find_track(connection: sqlite3.Connection, text: str) -> Track:
+def find_track(connection: sqlite3.Connection, text: str, *, search_key: Callable[[str], str] | None = None) -> Track:
     """The track a person means: its id, or as much of "artist - title" as is unique, whatever the case and accents.
 
+    ``search_key`` says what is compared (``psm.match.search_key`` knows more spellings than the default, :func:`fold`).
     Tracks that share their key are one track to a person, and the first of them stands for all. Raises UsageError when
     several tracks or none answer to ``text``; the message lists candidates with their ids.
     """
     wanted = text.strip()
     if wanted.isascii() and wanted.isdigit() and (track := by_id(connection, _small(wanted))) is not None:
         return track
-    folded = fold(wanted)
+    compared = search_key or fold
+    folded = compared(wanted)
     exact: list[Track] = []
     partial: list[Track] = []
     for track in all_tracks(connection) if folded else ():
-        names = _names(track)
+        names = _names(track, compared)
         if folded in names:
             exact.append(track)
         elif any(folded in name for name in names):
@@ -144,7 +146,7 @@ def find_track(connection: sqlite3.Connection, text: str) -> Track:
         raise UsageError(
             f'{len(found)} tracks answer to "{text}". Name one by its id, or write more of it:\n{_listed(found)}'
         )
-    raise UsageError(f'No track answers to "{text}".{_near(connection, folded)}')
+    raise UsageError(f'No track answers to "{text}".{_near(connection, fold(wanted))}')
 
 
 def track_of(row: Sequence[object]) -> Track:
@@ -195,8 +197,8 @@ def _small(digits: str) -> int:
     return int(digits) if len(digits) < 18 else -1
 
 
-def _names(track: Track) -> set[str]:
-    return {fold(track.label), *(fold(f"{artist} - {track.title}") for artist in track.artists)}
+def _names(track: Track, compared: Callable[[str], str]) -> set[str]:
+    return {compared(track.label), *(compared(f"{artist} - {track.title}") for artist in track.artists)}
 
 
 def _listed(found: Sequence[Track]) -> str:

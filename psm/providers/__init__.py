@@ -4,6 +4,8 @@ To add a format, write a module with a class that has what :class:`~psm.provider
 it here.
 """
 
+import os
+
 from psm.providers.csv_file import Csv
 from psm.providers.jspf import Jspf
 from psm.providers.m3u import M3u
@@ -19,8 +21,7 @@ VERSION = 1
 
 def provider_for(path: bytes) -> Provider | None:
     """The provider whose endings the file's name has, in any case; None when no format has it."""
-    name = path.rpartition(b"/")[2]
-    _, dot, suffix = name.rpartition(b".")
+    _, dot, suffix = os.path.basename(path).rpartition(b".")
     ending = decode_line(dot + suffix).casefold()
     return next((provider for provider in PROVIDERS if dot and ending in provider.suffixes), None)
 

@@ -5,6 +5,7 @@ are read.
 """
 
 import json
+import os
 from collections.abc import Iterator
 
 from psm.models import PlaylistEntry, RowError, SourcePlaylist
@@ -24,7 +25,7 @@ class Jspf:
     def read(self, content: bytes, source: bytes) -> SourcePlaylist:
         """See :class:`~psm.providers.protocol.Provider`. Positions and row errors count tracks."""
         playlist = _playlist(content)
-        folder = source.rpartition(b"/")[0] or b"/"
+        folder = os.path.dirname(source)
         entries: list[PlaylistEntry] = []
         errors: list[RowError] = []
         for position, track in enumerate(_tracks(playlist), start=1):

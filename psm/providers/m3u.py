@@ -5,6 +5,7 @@ UTF-8 when it is valid UTF-8 and Windows-1252 otherwise, each for itself: a sing
 to mojibake.
 """
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _EXTINF = re.compile(
     re.IGNORECASE,
 )
 _TITLE_ONLY = re.compile(r"#EXTINF:(?P<title>[^,]*[^\d\s.,+-][^,]*)", re.IGNORECASE)
+_LONGEST_LINE = 32 * 1024  # no system takes longer paths; percent-encoding makes three bytes of one
 _ARTIST_TITLE = re.compile(r"\s+[-–—]\s+")
 
 
@@ -43,7 +45,7 @@ class M3u:
         """See :class:`~psm.providers.protocol.Provider`. Positions count path lines, errors name lines."""
         lines = _lines(content)
         _refuse_others(lines)
-        folder = source.rpartition(b"/")[0] or b"/"
+        folder = os.path.dirname(source)
         name = ""
         said = _Said()
         position = 0
@@ -60,6 +62,9 @@ class M3u:
                     _note(text, said)
                 continue
             position += 1
+            if len(line) > _LONGEST_LINE:
+                errors.append(RowError(number, "the line is longer than any path"))
+                continue
             located = locate_path(line, folder)
             entry = _entry(position, said, located)
             if entry is None:

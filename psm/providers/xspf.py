@@ -5,6 +5,7 @@ would grow without bound or read other files (ElementTree offers neither; see th
 documentation).
 """
 
+import os
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -29,7 +30,7 @@ class Xspf:
         """See :class:`~psm.providers.protocol.Provider`. Positions count tracks, errors name lines."""
         if not content.strip():
             raise NoPlaylist("the file is empty")
-        reading = _Reading(source.rpartition(b"/")[0] or b"/")
+        reading = _Reading(os.path.dirname(source))
         reading.parse(content)
         entries: list[PlaylistEntry] = []
         errors: list[RowError] = []
