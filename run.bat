@@ -48,6 +48,8 @@ if errorlevel 1 exit /b 1
 
 :start
 if "%RUN_STAGE%"=="test" goto start_tests
+rem For the commands that psm suggests to type next.
+set "PSM_COMMAND=%~0"
 "%RUN_VENV%\psm.exe" %*
 exit /b %ERRORLEVEL%
 

@@ -84,4 +84,9 @@ if [ "$stage" = test ]; then
     shift
     exec "$venv/bin/python" "$root/tools/run_tests.py" "$@"
 fi
+# For the commands that psm suggests to type next.
+case $0 in
+    */*) export PSM_COMMAND="$0" ;;
+    *) export PSM_COMMAND="./$0" ;;
+esac
 exec "$venv/bin/psm" "$@"
