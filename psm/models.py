@@ -114,6 +114,16 @@ class LibraryFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What matching looks at in a file on disk. ``path`` is absolute; ``readable`` is false for one with an error."""
+
+    id: int
+    path: bytes
+    tags: TrackTags
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PlaylistEntry:
     """One row of a playlist as its source has it.
 

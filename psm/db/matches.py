@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from psm.db import metadata
 from psm.db.tracks import COLUMNS, track_of
-from psm.models import Confidence, Match, Method, Track, TrackTags
+from psm.models import Confidence, FileFacts, Match, Method, Track, TrackTags
 
 _CHUNK = 900
 _MARK = "stage:match"
@@ -27,16 +27,6 @@ class Consumed:
     decisions: int
     settings: str
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What matching looks at in a present file. ``path`` is absolute; ``readable`` is false for one with an error."""
-
-    id: int
-    path: bytes
-    tags: TrackTags
-    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,7 @@ def forget_keys(connection: sqlite3.Connection) -> None:
 
 
 def queue_tracks(connection: sqlite3.Connection, track_ids: Iterable[int]) -> None:
-    """Asks for these tracks to be matched again, in the caller's transaction. Ids of tracks that are gone are ignored."""
+    """Asks for these tracks to be matched again, in the caller's transaction. Tracks that are gone are ignored."""
     for chunk in _chunks(sorted(set(track_ids))):
         marks = _marks(chunk)
         # A new row is a new ticket: whoever is matching the track at this moment drops a result that is out of date.
@@ -107,7 +97,7 @@ def queue_decided(connection: sqlite3.Connection) -> None:
 def queue_decided_files(connection: sqlite3.Connection, *, since: int) -> None:
     """Asks for the tracks to be matched again whose decision names a file that changed after generation ``since``.
 
-    A decision names its file by id, by fingerprint or by library and path: one that could not be found may be there now.
+    A decision names its file by id, by fingerprint or by library and path: one not found so far may be there now.
     """
     rows = connection.execute(
         "SELECT t.id FROM decisions d JOIN library_files f ON f.id = d.file_id "
@@ -172,7 +162,7 @@ def replace_file_keys(
 ) -> None:
     """Sets the keys of files, and queues every track that one of them was, or could now be, the answer for.
 
-    A file without keys (missing, unreadable or gone) is no candidate. ``queue`` is false when all tracks are queued anyway.
+    A file without keys (missing or gone) is no candidate. ``queue`` is false when all tracks are queued anyway.
     """
     stale = _replace_keys(connection, "file", hashes)
     if not queue:
@@ -218,6 +208,14 @@ def present_files(connection: sqlite3.Connection, file_ids: Iterable[int]) -> di
         for file_id, root, path, error, *tags in rows:
             found[file_id] = FileFacts(file_id, root.rstrip(b"/") + b"/" + path, _tags(tags), error is None)
     return found
+
+
+def unusable_files(connection: sqlite3.Connection) -> Iterator[FileFacts]:
+    """The files that matching leaves out, as if it did not: those missing from disk and those that could not be read."""
+    for file_id, root, path, _, *tags in connection.execute(
+        f"{_FACTS} WHERE f.status <> 'present' OR f.error IS NOT NULL ORDER BY l.root, f.path"
+    ):
+        yield FileFacts(file_id, root.rstrip(b"/") + b"/" + path, _tags(tags))
 
 
 def get(connection: sqlite3.Connection, track_id: int) -> Match | None:
@@ -267,7 +265,7 @@ class Stored:
 
 
 def store(connection: sqlite3.Connection, results: Sequence[tuple[QueuedTrack, Match | None]]) -> Stored:
-    """Writes matches and takes their tracks from the queue. The generation of ``matches`` moves when one visibly changed."""
+    """Writes matches and takes their tracks from the queue. The generation moves when one visibly changed."""
     valid = [
         (queued.track.id, match)
         for queued, match in results

@@ -6,25 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote_from_bytes
 
-_FOLDED = {
-    **{"ß": "ss", "ẞ": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h"},
-    **{
-        "ı": "i",
-        "ŋ": "n",
-        "ŧ": "t",
-        "ƒ": "f",
-        "ĸ": "k",
-        "ſ": "s",
-        "ɓ": "b",
-        "ɗ": "d",
-        "ə": "e",
-        "ς": "σ",
-        "&": " and ",
-    },
+_LETTERS = str.maketrans(
+    dict(zip("øđðłħıŋŧƒĸſɓɗəς", "oddlhintfksbdeσ", strict=True))
+    | {"ß": "ss", "ẞ": "ss", "æ": "ae", "œ": "oe", "þ": "th", "&": " and "}
     # Apostrophes and their look-alikes vanish, so that "don't" and "dont" are one word.
-    **dict.fromkeys("'’‘ʼʻ`´＇′", ""),
-}
-_LETTERS = str.maketrans(_FOLDED)
+    | dict.fromkeys("'’‘ʼʻ`´＇′", "")
+)
 # Accents, Hebrew points, Arabic vowel signs and the tatweel are left out by some taggers. Marks of other scripts
 # (the vowels of Devanagari and Thai, the voicing marks of kana) tell words apart and stay.
 _MARKS = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]")

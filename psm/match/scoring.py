@@ -1,0 +1,266 @@
+"""How alike a track and a file are: each piece of evidence graded, explained in words, and multiplied.
+
+The weights are few and fixed; they do not depend on what else the library holds.
+"""
+
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
+
+from psm.config import MatchConfig
+from psm.match.artists import ArtistVerdict, compare_artists
+from psm.match.titles import Title, numbers
+from psm.match.views import Described, View
+from psm.match.vocabulary import COMMON_WORDS
+
+SAME_TITLE = 0.97
+"""From this title score on, the titles are the same words."""
+
+SAME_ARTISTS = 0.93
+"""From this artist score on, at least one name is the same."""
+
+_CLOSE_S = 3.0
+_CUT_TITLE = 28  # ID3v1 keeps 30 characters of a title
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How alike a track and a file are: ``score`` 0 to 1, with what speaks for and against, in words.
+
+    ``title`` is 0 to 1, ``artists`` too or None when one side names nobody; ``apart_s`` is the difference in duration
+    (positive: the file is longer), None when one is unknown. ``other_version``: they name different versions.
+    """
+
+    score: float
+    title: float
+    artists: float | None
+    apart_s: float | None
+    other_version: bool
+    same_album: bool
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether title and artists are the same words, and no version differs."""
+        return (
+            self.title >= SAME_TITLE
+            and self.artists is not None
+            and self.artists >= SAME_ARTISTS
+            and not self.other_version
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _TitleVerdict:
+    score: float
+    other_version: bool = False
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+
+def compare(track: Described, file: Described, cfg: MatchConfig) -> Likeness:
+    """How alike a track and a file are, by the pair of their readings that agrees best."""
+    apart_s = None if track.duration_s is None or file.duration_s is None else file.duration_s - track.duration_s
+    best: Likeness | None = None
+    for mine in track.views:
+        for theirs in file.views:
+            found = _compare_views(mine, theirs, track, file, apart_s, cfg)
+            if best is None or found.score > best.score:
+                best = found
+    return best or Likeness(0.0, 0.0, None, apart_s, False, False, bad=("no title to compare",))
+
+
+def _compare_views(
+    mine: View, theirs: View, track: Described, file: Described, apart_s: float | None, cfg: MatchConfig
+) -> Likeness:
+    artists = compare_artists(mine.artists, theirs.artists)
+    title = _compare_titles(mine, theirs, track.album, file.album, apart_s)
+    same_album = _same_album(track.album, file.album)
+    good, bad = list(title.good), list(title.bad)
+    score = title.score * _artist_factor(artists, mine, apart_s, good, bad)
+    score *= _duration_factor(apart_s, cfg, good, bad)
+    if apart_s is None and track.album and file.album and not same_album:
+        score *= 0.98
+    if same_album:
+        good.append("same album")
+        score += (1 - score) * 0.1
+    return Likeness(
+        round(min(score, 1.0), 4),
+        title.score,
+        artists.score,
+        apart_s,
+        title.other_version,
+        same_album,
+        tuple(good),
+        tuple(bad),
+    )
+
+
+def _artist_factor(artists: ArtistVerdict, mine: View, apart_s: float | None, good: list[str], bad: list[str]) -> float:
+    if artists.score is None:
+        bad.append("one side names no artist")
+        telling = len(mine.title.core.replace(" ", "")) >= 8
+        return 0.88 if telling and apart_s is not None and abs(apart_s) <= _CLOSE_S else 0.75
+    if artists.common:
+        good.append(f"artists: {artists.common} of {artists.asked}")
+    elif artists.score > 0:
+        good.append("similar artists")
+    else:
+        bad.append("different artists")
+    return artists.score if artists.score > 0 else 0.4
+
+
+def _duration_factor(apart_s: float | None, cfg: MatchConfig, good: list[str], bad: list[str]) -> float:
+    """The same recording differs by 0.1 s in the median, by 5 s in one of twenty, by 10 s in one of a hundred."""
+    if apart_s is None:
+        return 0.97
+    off = abs(apart_s)
+    if off <= _CLOSE_S:
+        good.append("same duration")
+        return 1.0
+    tolerance = cfg.duration_tolerance_s
+    (good if off <= tolerance else bad).append(f"{off:.0f} s {'longer' if apart_s > 0 else 'shorter'}")
+    for limit, factor in ((1.0, 0.985), (1.5, 0.95), (2.5, 0.88), (5.0, 0.78)):
+        if off <= limit * tolerance:
+            return factor
+    return 0.65
+
+
+def _same_album(mine: Title | None, theirs: Title | None) -> bool:
+    return mine is not None and theirs is not None and mine.core == theirs.core
+
+
+def _compare_titles(
+    mine: View, theirs: View, my_album: Title | None, their_album: Title | None, apart_s: float | None
+) -> _TitleVerdict:
+    a, b = mine.title, theirs.title
+    if a.full.replace(" ", "") == b.full.replace(" ", ""):
+        return _TitleVerdict(1.0, good=("same title",), bad=())
+    verdict = _compare_words(a, b)
+    if verdict.score == 0.0:
+        return verdict
+    differing = _differing_versions(mine, theirs, my_album, their_album, apart_s)
+    if differing:
+        words = tuple(f"only the {side} is {kind}" if side else kind for kind, side in differing)
+        return _TitleVerdict(verdict.score * 0.5, True, verdict.good, verdict.bad + words)
+    return verdict
+
+
+def _compare_words(a: Title, b: Title) -> _TitleVerdict:
+    """The titles without their versions: same words, else aligned word by word."""
+    if set(a.spellings[:2]) & set(b.spellings[:2]) or a.core == b.core:
+        return _compare_subtitles(a, b)
+    if numbers(a.core) != numbers(b.core):
+        return _TitleVerdict(_align(a.core.split(), b.core.split()) * 0.6, bad=("another number in the title",))
+    pairs = {(a.core, b.core), (_long(a), _long(b)), (a.core, _long(b)), (_long(a), b.core)}
+    score = max(_similarity(*pair) for pair in sorted(pairs))
+    said = f"similar title ({score:.0%})"
+    return _TitleVerdict(score, good=(said,)) if score >= 0.8 else _TitleVerdict(score, bad=("different title",))
+
+
+def _compare_subtitles(a: Title, b: Title) -> _TitleVerdict:
+    one, other = " ".join(a.subtitles), " ".join(b.subtitles)
+    if one.replace(" ", "") == other.replace(" ", "") or a.core != b.core:
+        return _TitleVerdict(1.0, good=("same title",))
+    if not one or not other:
+        return _TitleVerdict(SAME_TITLE, good=("same title",), bad=(f"only one says “{one or other}”",))
+    if fuzz.token_sort_ratio(one, other) >= 80:
+        return _TitleVerdict(SAME_TITLE, good=("same title",))
+    return _TitleVerdict(0.8, bad=(f"“{one}” is not “{other}”",))
+
+
+def _similarity(one: str, other: str) -> float:
+    if not one or not other:
+        return 0.0
+    left, right = one.replace(" ", ""), other.replace(" ", "")
+    if left == right:
+        return 1.0
+    shorter, longer = sorted((one, other), key=len)
+    if len(shorter) >= _CUT_TITLE and longer.startswith(shorter):
+        return 0.96
+    a, b = one.split(), other.split()
+    if len(a) != len(b) and min(len(left), len(right)) >= 8:
+        joined = fuzz.ratio(left, right) / 100
+        if joined >= 0.95:  # words run together or pulled apart, and at most a slip
+            return joined
+    return _align(a, b)
+
+
+def _align(a: list[str], b: list[str]) -> float:
+    """The share of words that both titles have, by weight; a word replaced by another one counts twice."""
+    rest = list(b)
+    alone: list[str] = []
+    shared = 0.0
+    for word in a:
+        if word in rest:
+            rest.remove(word)
+            shared += 2 * _weight(word)
+        else:
+            alone.append(word)
+    for word in list(alone):
+        slip = next((other for other in rest if _is_slip(word, other)), None)
+        if slip is not None:
+            rest.remove(slip)
+            alone.remove(word)
+            shared += 0.9 * (_weight(word) + _weight(slip))
+    total = sum(map(_weight, a)) + sum(map(_weight, b))
+    score = shared / total if total else 0.0
+    replaced = min(sum(map(_weight, alone)), sum(map(_weight, rest)))
+    return max(0.0, score - 2 * replaced / total) if total else 0.0
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether two words are one, misspelt: a letter of five or two of eight, never in a number or a short word."""
+    if one[0] != other[0] or any(c.isdigit() for c in one + other):
+        return False
+    length = min(len(one), len(other))
+    allowed = 2 if length >= 8 else 1 if length >= 4 else 0
+    return OSA.distance(one, other, score_cutoff=allowed) <= allowed
+
+
+def _weight(word: str) -> float:
+    return 0.2 if word in COMMON_WORDS else 0.5 + min(len(word), 8) / 8
+
+
+def _long(title: Title) -> str:
+    return " ".join((title.core, *title.subtitles))
+
+
+def _differing_versions(
+    mine: View, theirs: View, my_album: Title | None, their_album: Title | None, apart_s: float | None
+) -> list[tuple[str, str]]:
+    """The versions that one side names and the other does not: (version, which side), or what differs within one."""
+    a, b = mine.title, theirs.title
+    close = apart_s is not None and abs(apart_s) <= _CLOSE_S
+    found = [
+        (kind, side)
+        for kinds, other, side, other_album in (
+            (a.kinds - b.kinds, theirs, "track", their_album),
+            (b.kinds - a.kinds, mine, "file", my_album),
+        )
+        for kind in sorted(kinds)
+        if not _implied(kind, mine if side == "track" else theirs, other, other_album, close=close)
+    ]
+    for album, side, title in ((my_album, "track", b), (their_album, "file", a)):
+        if album is not None and "karaoke" in album.kinds and "karaoke" not in title.kinds:
+            found.append(("karaoke", side))
+    if "remix" in a.kinds & b.kinds and a.credit and b.credit and not _same_credit(a, b):
+        found.append(("another remix", ""))
+    return found
+
+
+def _implied(kind: str, naming: View, other: View, other_album: Title | None, *, close: bool) -> bool:
+    """Whether the other side may leave a version unsaid: its album says it, or the remixer is among the artists."""
+    if kind in ("live", "acoustic", "instrumental") and other_album is not None and kind in other_album.kinds:
+        return True
+    if kind == "remix" and close and naming.title.credit:
+        return bool(naming.title.credit & other.artists.tokens) and not naming.artists.names >= other.artists.names
+    return kind == "extended" and close
+
+
+def _same_credit(a: Title, b: Title) -> bool:
+    if a.credit & b.credit:
+        return True
+    return fuzz.ratio("".join(sorted(a.credit)), "".join(sorted(b.credit))) >= 80

@@ -1,0 +1,183 @@
+"""What a title says: the song, which version of it, and who else is on it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from psm.match.normalize import normalize
+from psm.match.vocabulary import NO_CREDIT, SAYS_NOTHING
+
+# Version words, on normalised text. A version is another recording: a track that asks for one does not get another.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(rf"\b(?:{pattern})\b"))
+    for kind, pattern in (
+        ("karaoke", "karaoke|in the style of|originally performed|made (?:famous|popular)|backing track|sing ?along"),
+        ("karaoke", "tribute(?: to)?|as performed by"),
+        ("live", "live|unplugged|in concert|en vivo|ao vivo|en directo|(?:bbc|peel|kexp|radio|spotify) sessions?"),
+        ("acoustic", "acoustic|acustic[oa]|stripped"),
+        ("instrumental", "instrumentals?|inst|off vocal|without vocals"),
+        ("a cappella", "a ?cap+el+as?"),
+        ("demo", "demos?"),
+        ("cover", "cover(?:ed)?"),
+        ("orchestral", "orchestral?|symphonic|philharmonic|string quartet|strings version"),
+        ("piano", "piano (?:version|cover|solo)|solo piano"),
+        ("sped up", "sped up|speed up|nightcore"),
+        ("slowed", "slowed|chopped"),
+        ("8D", "8d"),
+        ("reprise", "reprise"),
+        ("alternate", "alternat(?:e|ive)|outtake|take \\d+|rehearsal|early version|rough mix|unreleased version"),
+        ("re-recorded", "re ?record(?:ed|ing)|taylors version"),
+        ("extended", "extended|12 inch|12 mix|club (?:mix|version)|long version"),
+        ("interlude", "interlude|skit"),
+        ("commentary", "commentary|interview"),
+        ("medley", "medley"),
+    )
+)
+_REMIX = re.compile(
+    r"\b(?:remix(?:ed)?|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit|mixed)\b"
+)
+_LANGUAGE = re.compile(
+    r"\b(spanish|english|german|french|italian|japanese|korean|portuguese|chinese|mandarin|russian|arabic|hebrew"
+    r"|espanol|deutsch|deutsche|francais|italiano)\b(?: (?:version|ver))?$"
+)
+_PART = re.compile(r"\b(?:part|parts|pt|pts|teil|chapter|vol|volume)\s+(\d+|[ivx]+|one|two|three|four|five|six)\b")
+_NUMBERS = {
+    name: str(value)
+    for names in (("one", "two", "three", "four", "five", "six"), ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii"))
+    for value, name in enumerate(names, start=1)
+} | {"ix": "9", "x": "10", "xi": "11", "xii": "12"}
+_MEANINGFUL_NUMBER = re.compile(r"^(?:\d{1,4}|\d+(?:st|nd|rd|th))$")
+_FROM = re.compile(r"^(?:from|aus|de la|theme from|title track from|music from|taken from|inspired by)\b")
+_GUESTS = re.compile(r"^(?:feat|featuring|ft|with|w|prod(?:uced)?(?: by)?|duet with)\b\s*(.*)$", re.IGNORECASE)
+_RAW_GUESTS = re.compile(r"^\s*(?:feat\.?|featuring|ft\.?|with|w/|duet with)\s+(.+)$", re.IGNORECASE)
+_TRAILING_GUESTS = re.compile(r"(?<=\S)\s+(?:feat\.?|ft\.?|featuring)\s+(?P<guests>.+)$", re.IGNORECASE)
+_TRAILING_KIND = re.compile(
+    r"^(?P<core>.+?) (?P<kind>(?:acoustic|instrumental|karaoke|demo|reprise|remix|orchestral)(?: (?:version|ver|mix))?"
+    r"|live (?:at|from) .+)$"
+)
+_DASH = re.compile(r"\s+[-–—~]+\s+|\s+[-–—](?=\S)")
+_OPEN, _CLOSE = "([{（【「", ")]}）】」"
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A title, parsed. All texts are normalised but ``guests``, which are as written.
+
+    ``core`` is the song's name alone; ``subtitles`` are additions that no rule knows; ``full`` is everything written.
+    ``kinds`` are the versions it names (``live``, ``remix``, ``part 2`` …), ``credit`` the words that say whose or where.
+    """
+
+    core: str
+    full: str
+    subtitles: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    credit: frozenset[str] = frozenset()
+    guests: tuple[str, ...] = ()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The song's name with and without its additions, squashed: two titles that share one are the same words."""
+        both = " ".join((self.core, *self.subtitles))
+        return tuple(dict.fromkeys(t.replace(" ", "") for t in (self.core, both, self.full)))
+
+
+@lru_cache(maxsize=16_384)
+def parse_title(text: str) -> Title:
+    """Takes a title apart: "Song (feat. X) - Live at Wembley [2011 Remaster]" is "song", live, with guest X."""
+    main, additions = _segments(text)
+    guests: list[str] = []
+    if found := _TRAILING_GUESTS.search(main):
+        guests.append(found["guests"])
+        main = main[: found.start()]
+    core = normalize(main)
+    kinds: set[str] = set()
+    credit: set[str] = set()
+    subtitles: list[str] = []
+    for raw in additions:
+        addition = normalize(raw)
+        if found := _RAW_GUESTS.match(raw):
+            guests.append(found[1])
+        elif _GUESTS.match(addition):
+            continue
+        elif named := _kinds_of(addition):
+            kinds |= named
+            credit |= set(addition.split()) - NO_CREDIT
+        elif not _says_nothing(addition):
+            subtitles.append(addition)
+    if found := _TRAILING_KIND.match(core):
+        core, tail = found["core"], found["kind"]
+        kinds |= _kinds_of(tail)
+    if (found := _PART.search(core)) and found.start() > 0:
+        kinds.add(f"part {_number(found[1])}")
+        core = " ".join((core[: found.start()] + core[found.end() :]).split())
+    for name in tuple(kinds):
+        if name.startswith("part "):
+            credit -= {"part", "pt", name.removeprefix("part ")}
+    return Title(core, normalize(text), tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests))
+
+
+def numbers(core: str) -> tuple[str, ...]:
+    """The numbers in a normalised title, in order; Roman ones count when they end it ("Rocky II")."""
+    tokens = core.split()
+    found = [t.lstrip("0") or "0" for t in tokens if t.isdigit()]
+    if len(tokens) > 1 and tokens[-1] in _NUMBERS and not tokens[-1].isdigit() and tokens[-1] not in ("i", "x", "v"):
+        found.append(_NUMBERS[tokens[-1]])
+    return tuple(found)
+
+
+def _segments(text: str) -> tuple[str, list[str]]:
+    """The main part of a title and what is added in brackets or after a dash. Leading brackets belong to the title."""
+    main: list[str] = []
+    additions: list[str] = []
+    for piece, bracketed in _brackets(text):
+        if bracketed and any(part.strip() for part in main):
+            additions.append(piece)
+        else:
+            main.append(piece)
+    first, *rest = _DASH.split("".join(main).strip())
+    if not first.strip():
+        return text, []
+    return first.strip(), [part for part in rest if part.strip()] + additions
+
+
+def _brackets(text: str) -> Iterator[tuple[str, bool]]:
+    """Cuts a text at its outermost brackets; one that is never closed runs to the end."""
+    depth, start = 0, 0
+    for place, character in enumerate(text):
+        if character in _OPEN:
+            if depth == 0:
+                yield text[start:place], False
+                start = place + 1
+            depth += 1
+        elif character in _CLOSE and depth:
+            depth -= 1
+            if depth == 0:
+                yield text[start:place], True
+                start = place + 1
+    yield text[start:], depth > 0
+
+
+def _kinds_of(addition: str) -> set[str]:
+    """The versions that an addition names."""
+    kinds = {kind for kind, pattern in _KINDS if pattern.search(addition)}
+    if found := _PART.search(addition):
+        kinds.add(f"part {_number(found[1])}")
+    if found := _LANGUAGE.search(addition):
+        kinds.add(f"{found[1]} version")
+    if _REMIX.search(addition) and not _says_nothing(addition) and not kinds & {"extended", "alternate"}:
+        kinds.add("remix")
+    return kinds
+
+
+def _says_nothing(addition: str) -> bool:
+    """Whether an addition is about the release, not the recording: remaster, deluxe, explicit, "from …"."""
+    if _FROM.match(addition) or " soundtrack" in addition or "remaster" in addition:
+        return True
+    return all(word in SAYS_NOTHING or _MEANINGFUL_NUMBER.match(word) for word in addition.split()) and any(
+        not word.isdigit() for word in addition.split()
+    )
+
+
+def _number(word: str) -> str:
+    return _NUMBERS.get(word, word.lstrip("0") or "0")

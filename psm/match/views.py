@@ -1,0 +1,125 @@
+"""The readings of one file or track: its tags, with or without a track number, "Artist - Title", the file's name."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psm.match.artists import Artists, is_nobody, parse_artists
+from psm.match.normalize import normalize
+from psm.match.titles import Title, parse_title
+from psm.models import FileFacts, Track
+
+_TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?P<mark>\s*[-._)]+\s*|\s+)(?=\S)")
+_SPLIT = re.compile(r"\s+[-–—]\s+")
+_UNKNOWN_TITLE = re.compile(r"^(?:unknown|untitled|unknown title|no title|(?:track|audiotrack|piste|titel) ?\d+)$")
+_MOST_VIEWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One reading: a title and whose it is. ``said`` is true when the fields say so, false when psm guessed."""
+
+    title: Title
+    artists: Artists
+    said: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A file or a track, ready to be compared. ``album`` is parsed as a title is: it may say live or karaoke."""
+
+    views: tuple[View, ...]
+    album: Title | None
+    duration_s: float | None
+    isrcs: frozenset[str]
+    mb_recording_id: str | None
+
+
+def describe_track(track: Track) -> Described:
+    """The readings of what a playlist asks for."""
+    return Described(
+        views=tuple(_views(track.title, track.artists, None, number=None)),
+        album=parse_title(track.album) if track.album else None,
+        duration_s=track.duration_s or None,
+        isrcs=frozenset([_isrc(track.isrc)] if track.isrc else []),
+        mb_recording_id=track.mb_recording_id.lower() if track.mb_recording_id else None,
+    )
+
+
+def describe_file(file: FileFacts) -> Described:
+    """The readings of a file."""
+    tags = file.tags
+    stem = os.fsdecode(os.path.splitext(os.path.basename(file.path))[0]).replace("_", " ")
+    return Described(
+        views=tuple(_views(tags.title or "", tags.artists, tags.album_artist, number=tags.track_number, name=stem)),
+        album=parse_title(tags.album) if tags.album else None,
+        duration_s=tags.duration_s or None,
+        isrcs=frozenset(map(_isrc, tags.isrcs)),
+        mb_recording_id=tags.mb_recording_id.lower() if tags.mb_recording_id else None,
+    )
+
+
+def _views(
+    title: str, credited: tuple[str, ...], album_artist: str | None, *, number: int | None, name: str = ""
+) -> Iterator[View]:
+    seen: set[tuple[str, Artists]] = set()
+    for text, by, said in _readings(title, credited, album_artist, number, name):
+        parsed = parse_title(text)
+        artists = parse_artists(by, parsed.guests)
+        if parsed.core and (parsed.full, artists) not in seen and len(seen) < _MOST_VIEWS:
+            seen.add((parsed.full, artists))
+            yield View(parsed, artists, said)
+
+
+def _readings(
+    title: str, credited: tuple[str, ...], album_artist: str | None, number: int | None, name: str
+) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    known = tuple(artist for artist in credited if not is_nobody(artist))
+    if not known and album_artist and not is_nobody(album_artist):
+        known = (album_artist,)
+    named = bool(title) and not _UNKNOWN_TITLE.match(normalize(title))
+    if named:
+        yield title, known, True
+        bare = _without_number(title, number)
+        if bare != title:
+            yield bare, known, False
+        yield from _split(bare, known)
+    if name and (not named or not known):
+        bare = _without_number(name, number)
+        yield from _split(bare, known)
+        if not named:
+            yield bare, known, False
+
+
+def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """ "Artist - Title" in one field, and "Title - Artist" where the artist is known."""
+    parts = _SPLIT.split(text)
+    if len(parts) < 2:
+        return
+    left, right = parts[0], text[len(parts[0]) :].lstrip(" -–—")
+    if not right.strip() or not left.strip():
+        return
+    names = parse_artists(known)
+    if not known:
+        yield right, (left,), False
+    elif parse_artists((left,)).names & names.names:
+        yield right, known, False
+    elif len(parts) == 2 and parse_artists((right,)).names & names.names:
+        yield left, known, False
+
+
+def _without_number(text: str, number: int | None) -> str:
+    """A title without the track number in front of it; a number that may be the title's own stays."""
+    found = _TRACK_NUMBER.match(text)
+    if found is None:
+        return text
+    digits = found["number"]
+    marked = bool(found["mark"].strip())
+    if int(digits) == number or (digits.startswith("0") and len(digits) > 1) or (marked and len(digits) == 2):
+        return text[found.end() :]
+    return text
+
+
+def _isrc(text: str) -> str:
+    return text.upper().replace("-", "").replace(" ", "")
