@@ -81,7 +81,7 @@ def show_command(context: typer.Context, playlist: _Which, json: _Json = False) 
         table(
             ("position", "track", "file"),
             [(row.position, row.track.label, "" if row.path is None else shown_path(row.path)) for row in rows],
-            title=f"{found.name}: {len(rows)} tracks, {sum(row.path is not None for row in rows)} with a file",
+            title=f"{found.name}: {_count(len(rows), 'track')}, {sum(row.path is not None for row in rows)} with a file",
         )
 
 

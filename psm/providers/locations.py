@@ -30,7 +30,10 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-_NUMBER = re.compile(r"(?:(?:cd|disc)?\s?\d{1,2}[-.])?\d{1,3}(?:\s*[-.)_]\s*|\s+)(?=\S)", re.IGNORECASE)
+# A track's number before its title: "03 Title", "03.Title", "3. Title", "1-03 Title"; not "99 Luftballons" or "1-800".
+_NUMBER = re.compile(r"\A(?:\d{1,2}[-.](?=\d\d))?(?:0\d[-._]\s*|[0-3]\d\s+|\d{1,3}[.)]\s+|\d{1,3}\s*[-_]\s+)(?=\S)")
+_NUMBER_ALONE = re.compile(r"(?:\d{1,2}[-.])?\d{1,2}")
+_DISC_AND_TRACK = re.compile(r"[0-3]\d\d")
 _DASH = re.compile(r"\s+[-–—]\s+")
 
 
@@ -104,7 +107,8 @@ def guess(name: str) -> Guess:
     ):
         # Artist - Album - 03 - Title
         return Guess(" - ".join(parts[numbers[-1] + 1 :]), (parts[0],))
-    if len(parts) > 1 and parts[0].isdecimal() and len(parts[0]) <= 3:
+    numbered = parts and (_NUMBER_ALONE.fullmatch(parts[0]) or (len(parts) > 2 and _DISC_AND_TRACK.fullmatch(parts[0])))
+    if numbered and len(parts) > 1:
         parts = parts[1:]
     elif parts:
         parts[0] = _NUMBER.sub("", parts[0], count=1)
