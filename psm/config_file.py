@@ -1,5 +1,6 @@
 """The configuration file as a tree that knows its lines: YAML, read safely, every mistake named at its place."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,8 @@ def read_file(path: Path, *, required: bool) -> tuple[Section, tuple[Mistake, ..
     except IsADirectoryError:
         return Section(), (Mistake("it is a folder, not a file"),)
     except OSError as e:
-        # Windows says "Permission denied" for a folder.
-        reason = "it is a folder, not a file" if path.is_dir() else f"it cannot be read: {e.strerror or e}"
+        # Windows says "Permission denied" for a folder. (Path.is_dir would raise below a closed folder.)
+        reason = "it is a folder, not a file" if os.path.isdir(path) else f"it cannot be read: {e.strerror or e}"
         return Section(), (Mistake(reason),)
     if len(data) > _MAX_BYTES:
         return Section(), (Mistake(f"it is larger than {_MAX_BYTES:,} bytes, so it is hardly a configuration"),)
@@ -110,7 +111,7 @@ def parse(text: str) -> tuple[Node | None, tuple[Mistake, ...]]:
         return tree.node(root, ()), tuple(tree.mistakes)
     except yaml.reader.ReaderError as e:
         line = text.count("\n", 0, e.position) + 1
-        return None, (Mistake(f"the character {e.character!r} is not allowed in YAML", line=line),)
+        return None, (Mistake(f"the character {chr(e.character)!r} is not allowed in YAML", line=line),)
     except yaml.MarkedYAMLError as e:
         return None, (_syntax_mistake(e, text),)
     except RecursionError:

@@ -123,7 +123,7 @@ def _walk(keys: tuple[Key, ...], section: Section, above: KeyPath, source: _Sour
             if isinstance(entry.node, Section):
                 _walk(keys, entry.node, path, source, into)
             elif not empty:
-                what = "its own names" if inner == [ANY] else ", ".join(inner)
+                what = "a name of your choice for each" if inner == [ANY] else ", ".join(inner)
                 into.wrong(f"must be a section that holds {what}.", path, source.name, entry.line)
 
 
@@ -134,7 +134,8 @@ def _read(key: Key, path: KeyPath, node: Node, source: _Source, into: Findings, 
     if ANY in key.path:
         _take_name(path[: key.path.index(ANY) + 1], source, into, line)
     for message, at in complaints:
-        into.wrong(message, path, source.name, at or line)
+        # A list in a variable is YAML too, and has a line 1 that means nothing to anybody.
+        into.wrong(message, path, source.name, None if line is None else at or line)
     if not complaints:
         into.values[path] = Found(value, source.name, line)
 

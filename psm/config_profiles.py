@@ -34,6 +34,8 @@ class _Profile:
         self._defaults = {k.path[-1]: k.default for k in keys if ANY in k.path}
 
     def check(self) -> None:
+        if ".".join(self._path) in self._broken:
+            return
         if not self.given("folder") and self._path[-1] != DEFAULT_PROFILE:
             self.wrong("", "the profile needs a folder.")
         paths = self.value("paths")

@@ -216,7 +216,7 @@ class Location:
         except ValueError as e:
             return _refuse(f"{node.text!r} cannot be used: {e}.", node, complain)
         path = Path(os.path.normpath(at.base / text))
-        if self.is_file and path.is_dir():
+        if self.is_file and os.path.isdir(path):
             return _refuse(f"{path} is a folder; name a file in it.", node, complain)
         return str(path) if self.as_text else path
 

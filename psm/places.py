@@ -5,7 +5,7 @@ What differs between the systems is here, in functions that take the system's va
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.yaml"
 
-_POSIX_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>\w+)\}|(?P<plain>\w+))")
-_WINDOWS_VARIABLE = re.compile(r"%(?:(?P<dollar>%)|(?P<plain>\w+)%)|\$\{(?P<braced>\w+)\}")
+_POSIX_VARIABLE = r"\$(?:(?P<sign>\$)|\{(?P<braced>\w+)\}|(?P<plain>\w+))"
+_WINDOWS_VARIABLE = r"%(?:(?P<sign>%)|(?P<plain>\w+)%)"
 
 
 def config_folder(dirs: "PlatformDirsABC | None" = None) -> Path:
     """The platform's folder for psm's configuration, by default this system's. It need not exist yet."""
-    dirs = dirs or _this_system()
-    return _absolute(dirs.user_config_dir, what="configuration", instead="name the file with --config FILE")
+    instead = "name the file with --config FILE"
+    return _known(lambda: (dirs or _this_system()).user_config_dir, what="configuration", instead=instead)
 
 
 def data_folder(dirs: "PlatformDirsABC | None" = None) -> Path:
     """The platform's folder for psm's data, by default this system's. It need not exist yet."""
-    dirs = dirs or _this_system()
-    return _absolute(dirs.user_data_dir, what="data", instead="name every folder in the configuration")
+    instead = "name the database and every folder in the configuration"
+    return _known(lambda: (dirs or _this_system()).user_data_dir, what="data", instead=instead)
 
 
 def default_config_file() -> Path:
@@ -51,25 +51,29 @@ def _this_system() -> "PlatformDirsABC":
     return PlatformDirs("psm", appauthor=False)
 
 
-def _absolute(folder: str, *, what: str, instead: str) -> Path:
-    # An account without a home (some containers, some services) gives "~/.config/psm", which would become a folder
-    # called "~" wherever psm happens to be started.
-    if folder.startswith("~"):
+def _known(folder: Callable[[], str], *, what: str, instead: str) -> Path:
+    # For an account without a home (some containers, some services), platformdirs raises RuntimeError; older ones
+    # give "~/.config/psm", which would become a folder called "~" wherever psm happens to be started.
+    try:
+        found = folder()
+    except RuntimeError:
+        found = "~"
+    if found.startswith("~"):
         raise UsageError(f"There is no {what} folder, because this account has no home. Set HOME, or {instead}.")
-    return Path(folder)
+    return Path(found)
 
 
 def expand(text: str, env: Mapping[str, str], *, windows: bool = os.name == "nt") -> str:
-    """``text`` with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` (on Windows ``%NAME%`` and ``${NAME}``) replaced.
+    """``text`` with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` (on Windows ``%NAME%``) replaced.
 
     ``$$`` (``%%`` on Windows) stands for the sign itself. Raises :class:`ValueError`, in a person's words, for a
     variable or a user that does not exist: a folder called ``$MUSIC`` is hardly ever meant.
     """
 
     def value(match: re.Match[str]) -> str:
-        if match["dollar"]:
-            return match["dollar"]
-        name = match["braced"] or match["plain"]
+        if match["sign"]:
+            return match["sign"]
+        name = next(g for g in match.groups() if g)
         if name not in env:
             sign = "%" if windows else "$"
             raise ValueError(f"the environment variable {name} is not set (write {sign}{sign} for the sign itself)")
@@ -77,7 +81,12 @@ def expand(text: str, env: Mapping[str, str], *, windows: bool = os.name == "nt"
 
     # The home comes last to be put in, so that a "$" in its own name stays what it is.
     home, rest = _home(text, env, windows=windows)
-    return home + (_WINDOWS_VARIABLE if windows else _POSIX_VARIABLE).sub(value, rest)
+    return home + re.sub(_WINDOWS_VARIABLE if windows else _POSIX_VARIABLE, value, rest)
+
+
+def literal(text: str, *, windows: bool = os.name == "nt") -> str:
+    """``text`` written so that :func:`expand` gives it back; it begins with no ``~``."""
+    return text.replace("%", "%%") if windows else text.replace("$", "$$")
 
 
 def _home(text: str, env: Mapping[str, str], *, windows: bool) -> tuple[str, str]:
@@ -90,7 +99,8 @@ def _home(text: str, env: Mapping[str, str], *, windows: bool) -> tuple[str, str
     home = home or os.path.expanduser(user)  # noqa: PTH111  (Path.expanduser raises for an unknown user)
     if home == user:
         raise ValueError(f"{user} has no home folder (write ./{user} for a folder of that name)")
-    return home.rstrip("/") or "/", rest
+    # The home of "/" (some containers) must not make "//x", which POSIX lets mean something else than "/x".
+    return (home.rstrip("/") if rest else home), rest
 
 
 def foreign_path(text: str, *, windows: bool = os.name == "nt") -> str | None:
