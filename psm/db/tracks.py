@@ -216,10 +216,11 @@ def _candidate(track: Track) -> str:
 def _near(connection: sqlite3.Connection, folded: str) -> str:
     from rapidfuzz import fuzz, process
 
-    choices = {track.id: fold(track.label) for track in all_tracks(connection)}
+    # A word that all share, such as the dash, would make everything near.
+    choices = {track.id: fold(track.label).replace(" - ", " ") for track in all_tracks(connection)}
     if not choices:
         return " There are none yet: take some in with psm playlist import."
-    near = process.extract(folded, choices, scorer=fuzz.WRatio, limit=3, score_cutoff=70)
+    near = process.extract(folded.replace(" - ", " "), choices, scorer=fuzz.WRatio, limit=3, score_cutoff=70)
     if not near:
         return " psm playlist show NAME lists the tracks of a playlist."
     tracks = by_ids(connection, (found[2] for found in near))
