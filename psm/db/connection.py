@@ -94,6 +94,11 @@ class Database:
             finally:
                 _roll_back(connection)
 
+    @property
+    def engine_version(self) -> str:
+        """The version of the SQLite library in use."""
+        return sqlite3.sqlite_version
+
     def check(self) -> tuple[str, ...]:
         """What SQLite's integrity check finds wrong; empty when the database is whole."""
         with self._explained():

@@ -1,0 +1,111 @@
+"""``psm build``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from psm.cli.app import app
+from psm.cli.session import JsonOption, exit_code, session, stoppable
+
+if TYPE_CHECKING:
+    from psm.services.pipeline import BuildResult
+
+
+@app.command(epilog="Examples:  psm build --library ~/Music --playlists ~/playlists  ·  psm build  ·  psm build --full")
+def build(
+    context: typer.Context,
+    library: Annotated[
+        list[Path] | None, typer.Option(help="A folder of music; psm remembers it.", metavar="FOLDER")
+    ] = None,
+    playlists: Annotated[
+        list[Path] | None, typer.Option(help="A playlist file or a folder of them; psm remembers it.", metavar="PATH")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Do every stage anew.")] = False,
+    no_pull: Annotated[bool, typer.Option("--no-pull", help="Leave the playlists as they are.")] = False,
+    no_export: Annotated[bool, typer.Option("--no-export", help="Write no playlist files.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    accept_missing: Annotated[
+        bool, typer.Option("--accept-missing", help="Mark missing what is gone, however much it is.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring everything up to date: scan, take playlists in, match, export, report.
+
+    Each stage runs only when what it goes by has changed.
+    """
+    from psm.cli import render
+    from psm.services import pipeline
+
+    chosen = session(context)
+    config = chosen.config()
+    with (
+        chosen.database(config) as db,
+        stoppable() as stop,
+        render.progress(quiet=chosen.quiet or json) as progress,
+    ):
+        result = pipeline.build(
+            db,
+            config,
+            library_folders=library or (),
+            playlist_paths=playlists or (),
+            full=full,
+            pull_playlists=not no_pull,
+            export=not no_export,
+            report=not no_report,
+            accept_missing=accept_missing,
+            progress=progress,
+            stop=stop,
+            on_wait=render.note,
+        )
+    show_build(result, as_json=json)
+    raise typer.Exit(build_exit_code(result))
+
+
+def build_exit_code(result: "BuildResult") -> int:
+    """The gravest of the stages' exit codes."""
+    from psm.cli.export_commands import export_exit_code
+    from psm.cli.scan_commands import scan_exit_code
+
+    failed = result.export is not None and bool(export_exit_code(result.export))
+    return exit_code(stopped=result.stopped, failed=failed) or scan_exit_code(result.scan)
+
+
+def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
+    """Prints what each stage did."""
+    from psm.cli import render
+    from psm.cli.export_commands import export_document, show_export
+    from psm.cli.match_commands import match_document, show_match
+    from psm.cli.playlist_commands import print_result, result_document
+    from psm.cli.report_commands import report_document, show_report
+    from psm.cli.scan_commands import scan_json, show_scan
+
+    if as_json:
+        document = {
+            "nothing_to_do": result.nothing_to_do,
+            "scan": scan_json(result.scan),
+            "import": result.imported and result_document(result.imported),
+            "pull": result.pull and result_document(result.pull),
+            "match": result.match and match_document(result.match),
+            "export": result.export and export_document(result.export),
+            "report": result.report and report_document(result.report),
+            "duration_s": round(result.duration_s, 3),
+            "complete": not result.stopped and result.scan.complete,
+        }
+        render.as_json(document)
+        return
+    show_scan(result.scan, as_json=False)
+    for taken_in in (result.imported, result.pull):
+        if taken_in is not None:
+            print_result(taken_in)
+    if result.overrides is not None:
+        for problem in result.overrides.problems:
+            render.note(f"{result.overrides.path}, line {problem.line}: {problem.reason}")
+    if result.match is not None:
+        show_match(result.match, as_json=False)
+    if result.export is not None:
+        show_export(result.export, as_json=False)
+    if result.report is not None:
+        show_report(result.report, as_json=False)
+    if result.nothing_to_do:
+        render.line("Nothing to do: everything is as the last build left it.")

@@ -1,0 +1,162 @@
+"""``psm doctor``: looks for what would go wrong, and says how to mend it."""
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+
+from psm import __version__
+from psm.config import Config
+from psm.db import Database, metadata
+from psm.errors import PsmError
+from psm.filesystems import FileSystem, filesystem_of, mounts_below
+from psm.models import Library
+from psm.services.libraries import list_libraries
+from psm.services.overrides import sync
+
+
+class Verdict(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``remedy`` says what to do about a note or a problem."""
+
+    what: str
+    verdict: Verdict
+    finding: str
+    remedy: str = ""
+
+
+def examine(db: Database, config: Config, *, now: float) -> tuple[Check, ...]:
+    """Checks versions, the database, the libraries, and the folders that psm writes to."""
+    return (
+        *_versions(),
+        *_database(db),
+        *_libraries(db),
+        *_overrides(db, config, now=now),
+        *_outputs(config),
+    )
+
+
+def _versions() -> Iterator[Check]:
+    names = ("mutagen", "rapidfuzz", "watchdog", "typer")
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
+    yield Check("versions", Verdict.OK, f"psm {__version__}, Python {platform.python_version()}, {libraries}")
+    if sys.getfilesystemencoding().lower() != "utf-8":
+        yield Check(
+            "names",
+            Verdict.NOTE,
+            f"this system writes names in {sys.getfilesystemencoding()}",
+            "Set the environment variable PYTHONUTF8=1, so that names look right.",
+        )
+
+
+def _database(db: Database) -> Iterator[Check]:
+    problems = db.check()
+    if problems:
+        yield Check(
+            "database",
+            Verdict.PROBLEM,
+            f"{db.path} is damaged: {'; '.join(problems[:3])}",
+            "Move it away and run psm build: it is built again, and decisions come back from psm-overrides.yaml.",
+        )
+    else:
+        schema = metadata.get(db.connection, "schema_version")
+        yield Check("database", Verdict.OK, f"{db.path} is whole (schema {schema}, SQLite {db.engine_version})")
+    system = filesystem_of(db.path.parent)
+    if not system.is_local:
+        yield Check(
+            "database",
+            Verdict.NOTE,
+            f"it lies on a network drive ({system.type}), where locks are slow and not always kept",
+            "Set database.path to a folder on this machine.",
+        )
+
+
+def _libraries(db: Database) -> Iterator[Check]:
+    states = list_libraries(db)
+    if not states:
+        yield Check("library", Verdict.PROBLEM, "there is none yet", "Add one with: psm library add FOLDER")
+    for state in states:
+        library, root = state.library, os.fsdecode(state.library.root)
+        what = f"library {library.name}"
+        try:
+            with os.scandir(library.root) as entries:
+                empty = next(entries, None) is None
+        except OSError as e:
+            yield Check(
+                what,
+                Verdict.PROBLEM,
+                f"{root} cannot be read: {e.strerror}",
+                f"Mount it, mend its permissions, or tell where it is now: psm library move {library.name} FOLDER",
+            )
+            continue
+        if empty and state.present:
+            yield Check(
+                what,
+                Verdict.PROBLEM,
+                f"{root} is empty, but psm knows {state.present:,} files in it",
+                "Mount its drive. If the files were deleted on purpose: psm scan --quick --accept-missing",
+            )
+            continue
+        yield Check(what, Verdict.OK, f"{root}: {state.present:,} files on {_kind(filesystem_of(library.root))}")
+        yield from _mounts(what, library)
+
+
+def _mounts(what: str, library: Library) -> Iterator[Check]:
+    for place in mounts_below(library.root):
+        system = filesystem_of(place)
+        yield Check(what, Verdict.NOTE, f"{os.fsdecode(place)} is a mount of its own, {_kind(system)}")
+
+
+def _kind(system: FileSystem) -> str:
+    return f"{system.type} ({'local' if system.is_local else 'network or unknown'})"
+
+
+def _overrides(db: Database, config: Config, *, now: float) -> Iterator[Check]:
+    try:
+        result = sync(db, config.folder, now=now)
+    except PsmError as e:
+        yield Check("decisions", Verdict.PROBLEM, str(e), "Mend the file; until then the decisions stay as they were.")
+        return
+    yield Check("decisions", Verdict.OK, f"{result.decisions:,} manual decisions in {result.path}")
+    for problem in result.problems:
+        yield Check("decisions", Verdict.NOTE, str(problem), f"Mend it in {result.path}.")
+
+
+def _outputs(config: Config) -> Iterator[Check]:
+    folders = {f"profile {p.name}": p.folder for p in config.export.profiles}
+    for what, folder in {**folders, "report": config.report.folder, "configuration": config.folder}.items():
+        reason = _why_not_writable(folder)
+        if reason is None:
+            yield Check(what, Verdict.OK, f"{folder} can be written")
+        else:
+            yield Check(
+                what,
+                Verdict.PROBLEM,
+                f"{folder} cannot be written: {reason}",
+                "Mend its permissions, or configure another folder.",
+            )
+
+
+def _why_not_writable(folder: Path) -> str | None:
+    """The reason why nothing can be written to the folder, or to the nearest one above it that is there."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place, prefix=".psm-doctor-"):
+            return None
+    except OSError as e:
+        return e.strerror or str(e)

@@ -1,0 +1,137 @@
+"""``psm build``: scan, playlists in, match, export, report, each stage only when what it goes by has changed."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from psm.config import Config
+from psm.db import Database, playlists
+from psm.export.result import ExportResult
+from psm.export.stage import export_playlists
+from psm.export.stage import is_due as export_is_due
+from psm.ingest.library import ScanResult
+from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from psm.report import ReportResult, write_report
+from psm.report import is_due as report_is_due
+from psm.services.libraries import add_library
+from psm.services.matching import MatchResult, match_tracks
+from psm.services.matching import is_due as match_is_due
+from psm.services.overrides import OverridesResult, sync
+from psm.services.playlists import ImportResult, import_playlists, pull
+from psm.services.scanning import scan
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What each stage did; None for one that was left out, or had nothing to do."""
+
+    scan: ScanResult
+    imported: ImportResult | None = None
+    pull: ImportResult | None = None
+    overrides: OverridesResult | None = None
+    match: MatchResult | None = None
+    export: ExportResult | None = None
+    report: ReportResult | None = None
+    duration_s: float = 0.0
+    stopped: bool = False
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether everything was as the last build left it."""
+        taken_in = [r for r in (self.imported, self.pull) if r is not None and (r.added or r.updated or r.missing)]
+        return not (self.scan.changed or taken_in or self.match or self.export or self.report or self.stopped)
+
+
+def build(
+    db: Database,
+    config: Config,
+    *,
+    library_folders: Sequence[Path] = (),
+    playlist_paths: Sequence[Path] = (),
+    full: bool = False,
+    pull_playlists: bool = True,
+    export: bool = True,
+    report: bool = True,
+    accept_missing: bool = False,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NeverStop(),
+    now: Callable[[], float] = time.time,
+    on_wait: Callable[[str], None] | None = None,
+) -> BuildResult:
+    """Brings everything up to date with the disk and the playlists. ``full`` does every stage anew.
+
+    ``library_folders`` and ``playlist_paths`` (files and folders) are taken in and remembered. A stage that was
+    interrupted, or never reached, is due again at the next build.
+
+    :raises UsageError: when there is no library.
+    :raises PsmError: when the database or ``psm-overrides.yaml`` cannot be read or written.
+    """
+    started = now()
+    connection = db.connection
+    folders = [path for path in playlist_paths if path.is_dir()]
+    files = [os.fsencode(path) for path in playlist_paths if not path.is_dir()]
+    notes = _add_libraries(db, config, library_folders, now=now)
+
+    def unless_stopped(due: bool, stage: Callable[[], T]) -> T | None:
+        return stage() if due and not stop.is_set() else None
+
+    scanned = scan(
+        db,
+        config,
+        quick=not full,
+        accept_missing=accept_missing,
+        progress=progress,
+        stop=stop,
+        now=now,
+        on_wait=on_wait,
+    )
+    imported = unless_stopped(bool(files), lambda: import_playlists(db, files, clock=now, progress=progress, stop=stop))
+    pulled = unless_stopped(
+        pull_playlists or bool(folders),
+        lambda: pull(db, [*_playlist_folders(db, config), *folders], clock=now, progress=progress, stop=stop),
+    )
+    decided = unless_stopped(True, lambda: sync(db, config.folder, now=now()))
+    matched = unless_stopped(
+        full or match_is_due(connection, config.match),
+        lambda: match_tracks(db, config.match, full=full, progress=progress, stop=stop),
+    )
+    exported = unless_stopped(
+        export and (full or export_is_due(connection, config.export)),
+        lambda: export_playlists(db, config.export, progress=progress, stop=stop),
+    )
+    reported = unless_stopped(
+        report and (full or report_is_due(connection, config.report)),
+        lambda: write_report(db, config.report, progress=progress, stop=stop),
+    )
+    return BuildResult(
+        scan=replace(scanned, notes=(*notes, *scanned.notes)),
+        imported=imported,
+        pull=pulled,
+        overrides=decided,
+        match=matched,
+        export=exported,
+        report=reported,
+        duration_s=now() - started,
+        stopped=stop.is_set(),
+    )
+
+
+def _add_libraries(db: Database, config: Config, paths: Sequence[Path], *, now: Callable[[], float]) -> list[str]:
+    notes = []
+    for path in paths:
+        added = add_library(db, config.folder, path, now=now)
+        notes += [f"{path} is a library now, called {added.library.name}."] if added.new else []
+        notes += [f"Library {name} is a part of it now." for name in added.absorbed]
+    return notes
+
+
+def _playlist_folders(db: Database, config: Config) -> list[Path]:
+    """The configured folders, and those in which playlists were found before."""
+    found = {p.folder: None for p in playlists.all_playlists(db.connection) if p.folder is not None}
+    known = {os.fsencode(folder.absolute()): None for folder in config.playlists.folders}
+    return [Path(os.fsdecode(folder)) for folder in {**known, **found}]
