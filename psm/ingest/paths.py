@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SEPARATOR = os.fsencode(os.sep)
-_PATH_LIMIT = os.pathconf("/", "PC_PATH_MAX") - 1 if sys.platform != "win32" else 32_767
+_SYSTEM: str = sys.platform
+_PATH_LIMIT = {"linux": 4_095, "win32": 32_767}.get(_SYSTEM, 1_023)
 _NAME_MAX = 255
 _LISTING = getattr(os, "O_DIRECTORY", 0) | os.O_RDONLY
 _PASSING = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", os.O_RDONLY)  # needs no right to list the folder
@@ -19,7 +20,7 @@ _PASSING = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", os.O_RDONLY)  #
 def native_path(root: bytes, relative: bytes) -> bytes:
     """The path that the system knows a file of the library by."""
     path = root.rstrip(b"/") + b"/" + relative if relative else root
-    return windows_path(path) if sys.platform == "win32" else path
+    return windows_path(path) if _SYSTEM == "win32" else path
 
 
 def windows_path(path: bytes) -> bytes:
@@ -50,7 +51,7 @@ def open_path(root: bytes, relative: bytes) -> Iterator[bytes]:
     :raises OSError: when the folder of a path that is too long cannot be entered.
     """
     path = native_path(root, relative)
-    if sys.platform != "linux":
+    if _SYSTEM != "linux":
         yield path
         return
     with reach(path) as (name, folder):
