@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psm import config_file, places
+from psm.config import file as config_file, places
 from psm.config import (
     Config,
     ConfigError,
@@ -28,9 +28,9 @@ from psm.config import (
     load_config,
     resolve,
 )
-from psm.config_file import Mistake
-from psm.config_template import commented_file, default_in_yaml, in_yaml
-from psm.config_values import NamedPath
+from psm.config.file import Mistake
+from psm.config.template import commented_file, default_in_yaml, in_yaml
+from psm.config.values import NamedPath
 from psm.errors import ExitCode, UsageError
 
 
@@ -762,7 +762,7 @@ def replaced_folder(config: Config) -> Config:
 
 @pytest.mark.parametrize("key", keys(), ids=lambda k: k.dotted)
 def test_the_example_of_each_setting_is_valid(file: Path, key: object) -> None:
-    from psm.config_keys import Findings, Key, gather_file
+    from psm.config.keys import Findings, Key, gather_file
 
     assert isinstance(key, Key)
     *sections, name = key.path

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from psm.config import keys, load_config
-from psm.config_keys import Key
-from psm.config_template import default_in_yaml
+from psm.config.keys import Key
+from psm.config.template import default_in_yaml
 
 DOCS = Path(__file__).parents[1] / "docs/configuration.md"
 TEXT = DOCS.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from psm.errors import ExitCode, PsmError
 
 if TYPE_CHECKING:
     from psm.config import Setting
-    from psm.config_file import Mistake
+    from psm.config.file import Mistake
 
 config_app = typer.Typer(help="Write, find, show and check the configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -25,7 +25,7 @@ def init(context: typer.Context) -> None:
     """Write a configuration file with every setting, its meaning and its default. One that is there stays as it is."""
     from psm.cli import render
     from psm.config import config_file
-    from psm.config_template import commented_file
+    from psm.config.template import commented_file
 
     file = config_file(session(context).config_path)
     _write_new(file, commented_file())
@@ -46,7 +46,7 @@ def show(context: typer.Context, json: JsonOption = False) -> None:
     """Show every setting with its value and its source: default, line of the file, environment variable or flag."""
     from psm.cli import render
     from psm.config import config_file, resolve
-    from psm.config_template import in_yaml, plain
+    from psm.config.template import in_yaml, plain
 
     asked = session(context)
     settings = resolve(asked.config_path, flags={"database.path": asked.database_path})
@@ -80,7 +80,7 @@ def check(context: typer.Context, json: JsonOption = False) -> None:
 
 
 def _document(file: Path, settings: "Sequence[Setting]") -> dict[str, object]:
-    from psm.config_template import plain
+    from psm.config.template import plain
 
     values = [{"key": s.key, "value": plain(s.value), "source": s.source} for s in settings]
     return {"file": str(file), "exists": os.path.exists(file), "settings": values}

@@ -127,7 +127,7 @@ def ensure_libraries(db: Database, config: Config, *, now: Callable[[], float]) 
         named = next((library for library in known if library.name == configured.name), None)
         if place is not None and (named is None or place[0] == named):
             continue
-        if not configured.path.is_dir():
+        if not os.path.isdir(configured.path):
             notes.append(f"The configured library folder {configured.path} is not there: it is left out.")
         elif named is not None:
             move_library(db, config.folder, named.name, configured.path)
@@ -148,8 +148,8 @@ def _named(db: Database, name: str) -> Library:
 
 def _real_folder(path: Path) -> bytes:
     """The folder's real, absolute path."""
-    if not path.is_dir():
-        reason = "is not a folder" if path.exists() else "is not there"
+    if not os.path.isdir(path):
+        reason = "is not a folder" if os.path.lexists(path) else "is not there"
         raise UsageError(f"{path} {reason}. Name the folder that holds the music.")
     return os.fsencode(os.path.realpath(path))
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from psm import places
-from psm.config_keys import ANY, Findings, Key, KeyPath
+from psm.config.keys import ANY, Findings, Key, KeyPath
 
 DEFAULT_PROFILE = "default"
 """The profile that is there when none is configured, the only one that needs no folder."""

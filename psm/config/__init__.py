@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from psm import places
-from psm.config_file import Mistake, read_file
-from psm.config_keys import ANY, Findings, Key, KeyPath, gather_environment, gather_file, gather_flags
-from psm.config_profiles import DEFAULT_PROFILE, check_profiles
-from psm.config_values import Choice, Encoding, Location, Many, NamedPath, NamedPaths, Number, Switch, Text
+from psm.config.file import Mistake, read_file
+from psm.config.keys import ANY, Findings, Key, KeyPath, gather_environment, gather_file, gather_flags
+from psm.config.profiles import DEFAULT_PROFILE, check_profiles
+from psm.config.values import Choice, Encoding, Location, Many, NamedPath, NamedPaths, Number, Switch, Text
 from psm.errors import UsageError
 
 _PLAYLISTS_FOLDER = Path("playlists")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from psm.config import keys
-from psm.config_keys import ANY, Key
-from psm.config_profiles import DEFAULT_PROFILE
-from psm.config_values import NamedPath
+from psm.config.keys import ANY, Key
+from psm.config.profiles import DEFAULT_PROFILE
+from psm.config.values import NamedPath
 from psm.places import data_folder, literal
 
 _WIDTH = 110

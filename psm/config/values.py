@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from psm import places
-from psm.config_file import Items, Node, Scalar, Section, parse
+from psm.config.file import Items, Node, Scalar, Section, parse
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from psm.config_file import Entry, Items, Mistake, Node, Scalar, Section
-from psm.config_values import Kind, Place, name_problem, nearest
+from psm.config.file import Entry, Items, Mistake, Node, Scalar, Section
+from psm.config.values import Kind, Place, name_problem, nearest
 
 ENV_PREFIX = "PSM__"
 ANY = "NAME"
