@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+
+from tests.running import Psm
 
 _IN_CI = os.environ.get("PSM_CI") == "1"
 
@@ -34,3 +37,9 @@ def pytest_make_collect_report(
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.fixture
+def psm(tmp_path: Path) -> Psm:
+    """psm as a person runs it, with an empty home."""
+    return Psm(tmp_path)

@@ -47,7 +47,7 @@ def _add_commands() -> None:
     """Each module adds its commands when it is imported; the order here is the order of the help."""
     from importlib import import_module
 
-    for name in ("demo", "scan", "library", "playlist", "export", "status", "config"):
+    for name in ("demo", "build", "scan", "library", "playlist", "match", "files", "export", "status", "config"):
         import_module(f"psm.cli.{name}_commands")
 
 
