@@ -270,7 +270,7 @@ class Programs:
             shutil.rmtree(self.root / ".venv", ignore_errors=True)
             (self.root / ".venv/bin").mkdir(parents=True)
             (self.root / ".venv/bin/python").touch()
-            (self.root / ".venv/pyvenv.cfg").write_text(f"home = x\nexecutable = {command[0]}\n")
+            (self.root / ".venv/pyvenv.cfg").write_text(f"prompt = 'psm'\nexecutable = {command[0]}\n")
         return 0
 
     def take(self) -> list[str]:
@@ -381,9 +381,19 @@ def test_another_python_that_was_asked_for_makes_the_environment_again(
     tool.programs.take()
     assert tool.main(["run"]) == 0
     assert tool.programs.take() == []
-    (tmp_path / ".venv/pyvenv.cfg").write_text("executable = /usr/bin/python3.99\n")
+    (tmp_path / ".venv/pyvenv.cfg").write_text("prompt = 'psm'\nexecutable = /usr/bin/python3.99\n")
     assert tool.main(["run"]) == 0
     assert tool.programs.take() == ["venv", "requirements.lock", "psm"]
+
+
+def test_an_environment_that_somebody_else_made_is_not_cleared(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/pyvenv.cfg").write_text("home = /usr/bin\nprompt = 'other'\n")
+    assert tool.main(["run"]) == 1
+    assert "made by something else: move it away" in capsys.readouterr().err
+    assert tool.programs.calls == []
 
 
 @pytest.mark.parametrize("absent", ["venv", "ensurepip"])

@@ -16,6 +16,8 @@ from typing import IO
 STAGES = ("run", "test")
 LOCKS = {"run": ("requirements.lock",), "test": ("requirements.lock", "requirements-dev.lock")}
 
+PROMPT = "psm"  # written into every .venv made here: one without it is somebody's own, and not ours to clear
+
 
 class SetUpError(Exception):
     """Set-up cannot go on; the message is for a person."""
@@ -110,11 +112,17 @@ def base_python() -> Path:
 
 
 def _made_from(venv: Path) -> Path | None:
-    for line in (venv / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition("=")
-        if key.strip() == "executable":
-            return Path(value.strip())
-    return None
+    executable = _settings(venv).get("executable")
+    return Path(executable) if executable else None
+
+
+def _settings(venv: Path) -> dict[str, str]:
+    """What ``pyvenv.cfg`` says; nothing when there is none."""
+    try:
+        lines = (venv / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
 
 
 def _make_venv(venv: Path, lock: IO[bytes]) -> None:
@@ -125,7 +133,10 @@ def _make_venv(venv: Path, lock: IO[bytes]) -> None:
             f"{base_python()} cannot make virtual environments ({' and '.join(missing)} missing): install {package} "
             f"(Debian, Ubuntu: sudo apt-get install {package}), or set PYTHON to another Python 3.11 or newer."
         )
-    command = [str(base_python()), "-m", "venv", "--clear", "--prompt", "psm", str(venv)]
+    settings = _settings(venv)
+    if settings and settings.get("prompt") != repr(PROMPT):
+        raise SetUpError(f"{venv} was there already, made by something else: move it away, and start psm again.")
+    command = [str(base_python()), "-m", "venv", "--clear", "--prompt", PROMPT, str(venv)]
     if _call(command, lock) != 0:
         raise SetUpError(
             f"{base_python()} could not make {venv}: see above. Set PYTHON to another Python 3.11 or newer."
