@@ -413,7 +413,15 @@ def _sentences_against(library: _Library, relative: bytes) -> Iterator[str]:
     is_folder = stat.S_ISDIR(target.st_mode)
     folder = relative if is_folder else relative.rpartition(b"/")[0]
     way = library.approach(folder)
-    for ignored, why in way.reasons:
+    reasons = way.reasons
+    try:
+        markers = library.markers(folder)
+    except OSError as e:
+        yield f"A marker file in {library.shown(folder)} cannot be read: {_reason(e)}."
+        return
+    if marked := FolderRules(markers).folder_reason():
+        reasons.append((folder, marked))
+    for ignored, why in reasons:
         below = "" if ignored == relative else ", and all that is below it"
         yield f"{library.shown(ignored)} is ignored{below}: {why}."
     if way.error is not None:
@@ -423,9 +431,6 @@ def _sentences_against(library: _Library, relative: bytes) -> Iterator[str]:
         if problem := library.problem_of_listing(above):
             yield f"{library.shown(above)} cannot be listed: {problem}."
             return
-    markers = library.markers(folder)
-    if reason := FolderRules(markers).folder_reason():
-        yield f"{library.shown(folder)} is ignored: {reason}."
     if is_folder:
         return
     if not stat.S_ISREG(target.st_mode):
@@ -465,10 +470,10 @@ def _entries(place: bytes | int) -> tuple[list[tuple[bytes, _Entry]], str | None
     try:
         if isinstance(place, bytes):
             with os.scandir(place) as listing:
-                entries.extend([(entry.name, entry) for entry in listing])
+                entries.extend((entry.name, entry) for entry in listing)
         else:
             with os.scandir(place) as listing_by_descriptor:  # which has the names as text
-                entries.extend([(os.fsencode(entry.name), entry) for entry in listing_by_descriptor])
+                entries.extend((os.fsencode(entry.name), entry) for entry in listing_by_descriptor)
     except OSError as e:
         error = _reason(e)
     entries.sort(key=itemgetter(0))

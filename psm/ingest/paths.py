@@ -96,16 +96,11 @@ def _open_folder(path: bytes, flags: int) -> int:
     folder: int | None = None
     try:
         for piece in before:
-            folder = _step(folder, piece, _PASSING)
+            deeper = os.open(piece, _PASSING, dir_fd=folder)
+            if folder is not None:
+                os.close(folder)
+            folder = deeper
         return os.open(last, flags, dir_fd=folder)
-    finally:
-        if folder is not None:
-            os.close(folder)
-
-
-def _step(folder: int | None, piece: bytes, flags: int) -> int:
-    try:
-        return os.open(piece, flags, dir_fd=folder)
     finally:
         if folder is not None:
             os.close(folder)

@@ -1,8 +1,8 @@
 """The WHEN of ``psm scan --since``: what people write for a moment in the past, as epoch seconds.
 
-A table of our own, at 2 ms and 1 MB. Of the libraries for it, dateparser takes 175 ms for the first date, in a process of
-28 MB, and 1.3 s to find that "banana" is none; parsedatetime (26 ms, 5 MB) takes "banana" for now, and yesterday for 9
-o'clock; dateutil (28 ms, 6 MB) does not know "2 hours ago".
+A table of our own, at 2 ms and 1 MB. Of the libraries for it, dateparser takes 175 ms to the first date, in a process
+of 28 MB, and 1.3 s to find that "banana" is none; parsedatetime (26 ms, 5 MB) takes "banana" for now, and yesterday for
+9 o'clock; dateutil (28 ms, 6 MB) does not know "2 hours ago".
 """
 
 import re
