@@ -1,0 +1,393 @@
+"""The export: every playlist, for every profile, into its folder; what nobody wants any more is taken away again."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+
+from psm.config import ExportConfig, ExportProfile
+from psm.db import Database, exports
+from psm.db.exports import ExportPlaylist, ExportRow, ExportState, Output
+from psm.export import folder as folders
+from psm.export import formats, manifest, paths
+from psm.export.folder import Change, State
+from psm.export.formats import Entry
+from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer
+from psm.export.names import Wanted, assign, fold
+from psm.export.paths import Place, Unwritable
+from psm.export.result import ExportedPlaylist, ExportProblem, ExportResult, KeptFile, Outcome, Unusable
+from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+
+EXPORT_VERSION = 1
+"""Goes up when the same input gives other files."""
+
+_FOREIGN_NOTE = "there is a file of that name that psm did not write; psm export --overwrite keeps it as .bak"
+_EDITED_NOTE = "it was edited since psm wrote it; psm export --overwrite keeps the edited one as .bak"
+
+
+def export_playlists(
+    db: Database,
+    cfg: ExportConfig,
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NeverStop(),
+    overwrite: bool = False,
+    only: Sequence[str] | None = None,
+    one_off: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ExportResult:
+    """Writes every playlist for every profile, and removes what psm wrote for playlists and profiles that are gone.
+
+    A file is written whole or not at all, one that is the same already is not touched, and one that a person made or
+    edited is left, unless ``overwrite`` (it then stays beside the new one as ``.bak``). ``only`` names the profiles to
+    write; the files of the others stay. ``one_off``: the profiles are not the configured ones, so nothing is remembered
+    and no other folder is cleaned up. What goes wrong in one folder is a problem in the result, and the others go on.
+    """
+    generations = exports.generations(db.connection)
+    playlists = exports.to_write(db.connection)
+    chosen = [p for p in cfg.profiles if only is None or p.name in only]
+    run = _Run(db, playlists, _owner(db), progress, stop, sleep, overwrite, total=len(chosen) * len(playlists))
+    groups = _by_folder(chosen)
+    if not one_off:
+        _remember(db, groups)
+    for folder, profiles in groups.items():
+        others = {p.name for p in cfg.profiles if p not in profiles and _real(p) == folder}
+        run.export(folder, profiles, _Managed({p.name for p in profiles} if one_off else None, others))
+    if only is None and not one_off:
+        _clean_up(run, current=groups)
+    result = run.result()
+    if only is None and not one_off and result.complete and not result.problems:
+        outputs = tuple(_output(p.path) for p in result.playlists)
+        with db.transaction() as connection:
+            exports.put_state(connection, ExportState(_settings(cfg), generations, outputs))
+    return result
+
+
+def is_due(connection: exports.Connection, cfg: ExportConfig) -> bool:
+    """Whether an export would read anything new, or one of its outputs is not as it was left."""
+    state = exports.state(connection)
+    if state is None or state.settings != _settings(cfg):
+        return True
+    if state.generations != exports.generations(connection):
+        return True
+    return any(_output(output.path) != output for output in state.outputs)
+
+
+def playlist_key(playlist: ExportPlaylist) -> str:
+    """What identifies a playlist in a manifest: its source, which a rebuilt database knows it by as well."""
+    return hashlib.blake2b(playlist.provider.encode() + b"\0" + playlist.source, digest_size=16).hexdigest()
+
+
+def entry_of(row: ExportRow) -> Entry:
+    """The row as it is written down, but for its place.
+
+    The file speaks for itself where its tags do, else the playlist.
+    """
+    tagged = row.path is not None and row.file_title and row.file_artists
+    if tagged and not {"title", "artists"} & set(row.guessed):
+        title, artists, album = row.file_title or "", row.file_artists, row.file_album
+    else:
+        title, artists, album = row.title, row.artists, row.album
+    duration = row.duration_s if row.file_duration_s is None else row.file_duration_s
+    return Entry(title, artists, album, duration)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One export under way: what it works on, and what it has found so far."""
+
+    db: Database
+    playlists: tuple[ExportPlaylist, ...]
+    owner: str
+    progress: ProgressCallback
+    stop: StopSignal
+    sleep: Callable[[float], None]
+    overwrite: bool
+    total: int
+    done: int = 0
+    complete: bool = True
+    exported: list[ExportedPlaylist] = field(default_factory=list)
+    removed: list[bytes] = field(default_factory=list)
+    kept: list[KeptFile] = field(default_factory=list)
+    problems: list[ExportProblem] = field(default_factory=list)
+
+    def result(self) -> ExportResult:
+        """All of it."""
+        return ExportResult(
+            tuple(self.exported), tuple(self.removed), tuple(self.kept), tuple(self.problems), self.complete
+        )
+
+    def export(self, folder: bytes, profiles: Sequence[ExportProfile], managed: "_Managed") -> None:
+        """Writes the playlists of ``profiles`` into ``folder``. ``managed`` says whose old files may be removed."""
+        names = tuple(p.name for p in profiles)
+        broken = {p.name: reason for p in profiles if (reason := paths.check(p)) is not None}
+        for name, reason in broken.items():
+            self.problems.append(ExportProblem((name,), folder, reason))
+        usable = [p for p in profiles if p.name not in broken]
+        if self.stop.is_set():
+            self.complete = False
+            return
+        try:
+            if usable:
+                os.makedirs(folder, exist_ok=True)
+            with folders.locked(folder, stop=self.stop, sleep=self.sleep):
+                listed = self._listed(folder, names)
+                self._fill(folder, usable, listed, managed.but(broken))
+        except ManifestNewer as e:
+            self._fail(names, folder, f"{manifest.NAME.decode()} cannot be used: {e}; update psm")
+        except OSError as e:
+            if self.stop.is_set():
+                self.complete = False
+            else:
+                self._fail(names, folder, f"cannot write there: {e.strerror or e}")
+
+    def _listed(self, folder: bytes, names: tuple[str, ...]) -> tuple[ManifestEntry, ...]:
+        try:
+            return manifest.read(folder)
+        except ManifestDamaged as e:
+            manifest.set_aside(folder)
+            aside = manifest.DAMAGED_NAME.decode()
+            # Not a problem that comes again: the next export finds a whole one.
+            reason = (
+                f"its list of the files that psm wrote is damaged ({e}) and was renamed to {aside}: "
+                "only files that are the same as psm would write count as psm's now"
+            )
+            self._fail(names, folder, reason)
+            return ()
+
+    def _fail(self, names: tuple[str, ...], folder: bytes, reason: str) -> None:
+        self.problems.append(ExportProblem(names, folder, reason))
+
+    def _fill(
+        self,
+        folder: bytes,
+        profiles: Sequence[ExportProfile],
+        listed: Sequence[ManifestEntry],
+        managed: "_Managed",
+    ) -> None:
+        plan = _plan(self.playlists, profiles, listed, self.owner, managed)
+        changes: list[Change] = []
+        settled = list(plan.others)
+        first = len(self.exported)
+        try:
+            for profile in profiles:
+                place = Place.of(profile, folder=folder)
+                for playlist in self.playlists:
+                    if self.stop.is_set():
+                        self.complete = False
+                        folders.discard(changes)
+                        del self.exported[first:]
+                        return
+                    name = plan.names[profile.name, playlist_key(playlist)]
+                    self._prepare(folder, place, playlist, name, plan, changes, settled)
+                    self.done += 1
+                    self.progress(Progress("export", self.done, self.total, playlist.name))
+        except BaseException:
+            folders.discard(changes)
+            del self.exported[first:]
+            raise
+        removals, forgotten = self._leftovers(folder, plan)
+        written, removed = folders.commit(
+            folder, changes=changes, settled=settled, removals=removals, forgotten=forgotten
+        )
+        self.removed += [os.path.join(folder, os.fsencode(name)) for name in removed]
+        fates = {os.path.join(folder, os.fsencode(w.name)): w for w in written}
+        for number, done in enumerate(self.exported[first:], start=first):
+            if (fate := fates.get(done.path)) is not None:
+                self.exported[number] = _with_fate(done, fate)
+                if fate.error is not None:
+                    self._fail((done.profile,), folder, f"{fate.name}: {fate.error}")
+
+    def _prepare(
+        self,
+        folder: bytes,
+        place: Place,
+        playlist: ExportPlaylist,
+        name: str,
+        plan: "_Plan",
+        changes: list[Change],
+        settled: list[ManifestEntry],
+    ) -> None:
+        entries, unusable = _entries(exports.rows(self.db.connection, playlist.id), place)
+        content = formats.render(playlist.name, entries, place)
+        new = ManifestEntry(self.owner, place.profile.name, playlist_key(playlist), name, (folders.hash_of(content),))
+        found = folders.find(folder, name, plan.known.get(name))
+        outcome, note = Outcome.WRITTEN, None
+        if found.hash == new.hashes[0]:
+            outcome = Outcome.UNCHANGED  # psm's, or the same as psm's: after a rebuilt database, or a lost manifest
+            settled.append(new)
+        elif found.state in (State.EDITED, State.FOREIGN) and not self.overwrite:
+            outcome = Outcome.KEPT
+            note = _EDITED_NOTE if found.state is State.EDITED else _FOREIGN_NOTE
+            if found.state is State.EDITED:
+                settled.append(replace(new, hashes=plan.known[name]))
+        else:
+            backup = found.state in (State.EDITED, State.FOREIGN)
+            changes.append(folders.prepare(folder, new, content, found, backup=backup))
+        self.exported.append(
+            ExportedPlaylist(
+                profile=place.profile.name,
+                playlist=playlist.name,
+                path=os.path.join(folder, os.fsencode(name)),
+                outcome=outcome,
+                tracks=len(entries),
+                found=sum(e.target is not None for e in entries),
+                unusable=unusable,
+                note=note,
+            )
+        )
+
+    def _leftovers(self, folder: bytes, plan: "_Plan") -> tuple[list[ManifestEntry], list[ManifestEntry]]:
+        """The files of playlists that went away: those to be removed, and those that a person has made their own."""
+        removals, forgotten = [], []
+        for entry in plan.gone:
+            match folders.find(folder, entry.name, entry.hashes).state:
+                case State.OURS:
+                    removals.append(entry)
+                case State.ABSENT:
+                    forgotten.append(entry)
+                case _:
+                    forgotten.append(entry)
+                    path = os.path.join(folder, os.fsencode(entry.name))
+                    self.kept.append(KeptFile(path, "its playlist is gone, but it was edited since psm wrote it"))
+        return removals, forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class _Managed:
+    """Whose old files may be removed when nobody wants them: all profiles', or ``alone`` these, but ``never`` those."""
+
+    alone: set[str] | None
+    never: set[str]
+
+    def includes(self, profile: str) -> bool:
+        """Whether the files of this profile are among them."""
+        return profile not in self.never and (self.alone is None or profile in self.alone)
+
+    def but(self, broken: Iterable[str]) -> "_Managed":
+        """All but these as well."""
+        return _Managed(self.alone, self.never | set(broken))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a folder shall hold.
+
+    ``names`` by (profile, playlist), ``known`` hashes by name, ``gone`` entries whose file nobody wants any more, and
+    the ``others`` that stay as they are.
+    """
+
+    names: Mapping[tuple[str, str], str]
+    known: Mapping[str, tuple[str, ...]]
+    gone: tuple[ManifestEntry, ...]
+    others: tuple[ManifestEntry, ...]
+
+
+def _plan(
+    playlists: Sequence[ExportPlaylist],
+    profiles: Sequence[ExportProfile],
+    listed: Sequence[ManifestEntry],
+    owner: str,
+    managed: _Managed,
+) -> _Plan:
+    wanted = [
+        Wanted(profile.name, playlist_key(playlist), playlist.name, f".{profile.format.value}")
+        for profile in profiles
+        for playlist in playlists
+    ]
+    asked = {(w.profile, w.playlist) for w in wanted}
+    # The same playlist for the same profile is this one, whichever database wrote it: one that was rebuilt elsewhere,
+    # say.
+    ours = [e for e in listed if (e.profile, e.playlist) in asked or (e.owner == owner and managed.includes(e.profile))]
+    mine = set(ours)
+    others = [e for e in listed if e not in mine]
+    names = assign(wanted, kept={(e.profile, e.playlist): e.name for e in ours}, taken=[e.name for e in others])
+    known: dict[str, tuple[str, ...]] = {}
+    for entry in ours:
+        known[entry.name] = tuple(dict.fromkeys((*known.get(entry.name, ()), *entry.hashes)))
+    used = {fold(name) for name in names.values()}
+    gone = tuple(e for e in ours if fold(e.name) not in used)
+    return _Plan(names, known, gone, tuple(others))
+
+
+def _entries(rows: Iterable[ExportRow], place: Place) -> tuple[list[Entry], tuple[Unusable, ...]]:
+    entries, unusable = [], []
+    for row in rows:
+        entry = entry_of(row)
+        if row.path is not None:
+            try:
+                target = paths.target(row.path, place)
+                formats.check(target, place.profile)
+                entry = replace(entry, target=target)
+            except Unwritable as e:
+                unusable.append(Unusable(row.position, row.path, str(e)))
+        entries.append(entry)
+    return entries, tuple(unusable)
+
+
+def _with_fate(done: ExportedPlaylist, fate: folders.Written) -> ExportedPlaylist:
+    if fate.error is not None:
+        return replace(done, outcome=Outcome.FAILED, note=fate.error)
+    if fate.kept is not None:
+        return replace(done, outcome=Outcome.KEPT, note=fate.kept)
+    return replace(done, backup=fate.backup)
+
+
+def _clean_up(run: _Run, *, current: Mapping[bytes, Sequence[ExportProfile]]) -> None:
+    """Removes what psm wrote to folders that no profile has any more. One that is not there now is kept in mind."""
+    away = []
+    for folder in exports.folders(run.db.connection):
+        if folder in current or not os.path.isdir(folder):
+            away.append(folder)
+        else:
+            before = len(run.problems)
+            run.export(folder, [], _Managed(None, set()))
+            if len(run.problems) > before or not run.complete:
+                away.append(folder)
+    with run.db.transaction() as connection:
+        exports.put_folders(connection, tuple(away))
+
+
+def _remember(db: Database, groups: Mapping[bytes, Sequence[ExportProfile]]) -> None:
+    """Notes the folders before anything is written to them."""
+    known = exports.folders(db.connection)
+    union = tuple(dict.fromkeys((*known, *groups)))
+    if union != known:
+        with db.transaction() as connection:
+            exports.put_folders(connection, union)
+
+
+def _owner(db: Database) -> str:
+    known = exports.known_owner(db.connection)
+    if known is not None:
+        return known
+    # From the place of the database, so that one that is rebuilt there still knows the files of the old one.
+    place = f"{platform.node()}\0".encode() + os.path.realpath(os.fsencode(db.path))
+    with db.transaction() as connection:
+        return exports.owner(connection, default=hashlib.blake2b(place, digest_size=16).hexdigest())
+
+
+def _by_folder(profiles: Iterable[ExportProfile]) -> dict[bytes, list[ExportProfile]]:
+    groups: dict[bytes, list[ExportProfile]] = {}
+    for profile in profiles:
+        groups.setdefault(_real(profile), []).append(profile)
+    return groups
+
+
+def _real(profile: ExportProfile) -> bytes:
+    return os.path.realpath(os.fsencode(profile.folder))
+
+
+def _settings(cfg: ExportConfig) -> str:
+    return json.dumps([EXPORT_VERSION, [asdict(p) for p in cfg.profiles]], default=os.fsdecode)
+
+
+def _output(path: bytes) -> Output:
+    with suppress(OSError):
+        info = os.lstat(path)
+        return Output(path, info.st_size, info.st_mtime_ns)
+    return Output(path, -1, -1)
