@@ -55,6 +55,7 @@ class Psm:
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
+        assert "psm has a defect" not in done.stderr, done.stderr
         return done
 
     def json(self, *arguments: str | Path, code: int = 0) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from psm.errors import ExitCode, PsmError
 
 _GLOBAL_FLAGS = ("--quiet", "-q")
+DEBUG_VARIABLE = "PSM_DEBUG"
 _GLOBAL_OPTIONS = ("--config", "--database")
 
 
@@ -40,6 +41,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough. Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    except Exception as e:  # the last boundary: a person gets a sentence, whoever mends it the traceback
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        error(
+            f"psm has a defect here ({type(e).__name__}: {e}). What was committed before is safe. "
+            f"Please report it, with what {DEBUG_VARIABLE}=1 in the environment prints."
+        )
+        return ExitCode.FAILED
     return result if isinstance(result, int) else ExitCode.DONE
 
 

@@ -56,7 +56,7 @@ def build(
             accept_missing=accept_missing,
             progress=progress,
             stop=stop,
-            on_wait=render.note,
+            on_wait=render.waiting,
         )
     show_build(result, as_json=json)
     raise typer.Exit(build_exit_code(result))
@@ -75,18 +75,19 @@ def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
     """Prints what each stage did."""
     from psm.cli import render
     from psm.cli.export_commands import export_document, show_export
-    from psm.cli.match_commands import match_document, show_match
+    from psm.cli.match_render import match_document, match_lines, overrides_notes
     from psm.cli.playlist_commands import print_result, result_document
-    from psm.cli.report_commands import report_document, show_report
     from psm.cli.scan_commands import scan_json, show_scan
 
     if as_json:
+        from psm.cli.report_commands import report_document
+
         document = {
             "nothing_to_do": result.nothing_to_do,
             "scan": scan_json(result.scan),
             "import": result.imported and result_document(result.imported),
             "pull": result.pull and result_document(result.pull),
-            "match": result.match and match_document(result.match),
+            "match": result.match and match_document(result.match, result.overrides),
             "export": result.export and export_document(result.export),
             "report": result.report and report_document(result.report),
             "duration_s": round(result.duration_s, 3),
@@ -99,13 +100,15 @@ def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
         if taken_in is not None:
             print_result(taken_in)
     if result.overrides is not None:
-        for problem in result.overrides.problems:
-            render.note(f"{result.overrides.path}, line {problem.line}: {problem.reason}")
+        for sentence in overrides_notes(result.overrides):
+            render.note(sentence)
     if result.match is not None:
-        show_match(result.match, as_json=False)
+        render.lines(match_lines(result.match))
     if result.export is not None:
         show_export(result.export, as_json=False)
     if result.report is not None:
+        from psm.cli.report_commands import show_report
+
         show_report(result.report, as_json=False)
     if result.nothing_to_do:
         render.line("Nothing to do: everything is as the last build left it.")

@@ -26,6 +26,11 @@ def note(message: str) -> None:
     sys.stderr.write(f"{printable(message)}\n")
 
 
+def waiting(holder: str) -> None:
+    """Says for whom psm waits."""
+    note(f"Waiting until it is done: {holder}.")
+
+
 def line(message: str = "") -> None:
     """A line of the result."""
     sys.stdout.write(f"{printable(message)}\n")

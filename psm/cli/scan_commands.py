@@ -61,7 +61,7 @@ def scan(
                 accept_missing=accept_missing,
                 progress=progress,
                 stop=stop,
-                on_wait=render.note,
+                on_wait=render.waiting,
             )
     show_scan(result, as_json=json)
     raise typer.Exit(scan_exit_code(result))

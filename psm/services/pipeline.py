@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from psm.config import Config
 from psm.db import Database, playlists
@@ -14,14 +14,15 @@ from psm.export.stage import export_playlists
 from psm.export.stage import is_due as export_is_due
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
-from psm.report import ReportResult, write_report
-from psm.report import is_due as report_is_due
 from psm.services.libraries import add_library
 from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
 from psm.services.playlists import ImportResult, import_playlists, pull
 from psm.services.scanning import scan
+
+if TYPE_CHECKING:
+    from psm.report import ReportResult
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class BuildResult:
     overrides: OverridesResult | None = None
     match: MatchResult | None = None
     export: ExportResult | None = None
-    report: ReportResult | None = None
+    report: "ReportResult | None" = None
     duration_s: float = 0.0
     stopped: bool = False
 
@@ -104,10 +105,7 @@ def build(
         export and (full or export_is_due(connection, config.export)),
         lambda: export_playlists(db, config.export, progress=progress, stop=stop),
     )
-    reported = unless_stopped(
-        report and (full or report_is_due(connection, config.report)),
-        lambda: write_report(db, config.report, progress=progress, stop=stop),
-    )
+    reported = _report(db, config, full=full, progress=progress, stop=stop) if report and not stop.is_set() else None
     return BuildResult(
         scan=replace(scanned, notes=(*notes, *scanned.notes)),
         imported=imported,
@@ -119,6 +117,17 @@ def build(
         duration_s=now() - started,
         stopped=stop.is_set(),
     )
+
+
+def _report(
+    db: Database, config: Config, *, full: bool, progress: ProgressCallback, stop: StopSignal
+) -> "ReportResult | None":
+    # Imported here: a build with nothing to report does not load the template engine.
+    from psm.report import is_due, write_report
+
+    if not full and not is_due(db.connection, config.report):
+        return None
+    return write_report(db, config.report, progress=progress, stop=stop)
 
 
 def _add_libraries(db: Database, config: Config, paths: Sequence[Path], *, now: Callable[[], float]) -> list[str]:
