@@ -211,7 +211,7 @@ def present_files(connection: sqlite3.Connection, file_ids: Iterable[int]) -> di
 
 
 def unusable_files(connection: sqlite3.Connection) -> Iterator[FileFacts]:
-    """The files that matching leaves out, as if it did not: those missing from disk and those that could not be read."""
+    """The files that matching leaves out, as if it did not: those missing from disk, those that could not be read."""
     for file_id, root, path, _, *tags in connection.execute(
         f"{_FACTS} WHERE f.status <> 'present' OR f.error IS NOT NULL ORDER BY l.root, f.path"
     ):

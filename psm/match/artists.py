@@ -1,7 +1,7 @@
 """Artists as a set of names: order and separators vary, and some names contain them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,13 +15,14 @@ _SEPARATOR = re.compile(
     re.IGNORECASE,
 )
 _SIMILAR = 88.0
+_GUESTS_ALONE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Artists:
     """Who made a recording. ``names`` are single squashed names, ``wholes`` the strings as credited, also squashed.
 
-    ``main`` is the first whole. All without a leading "the"; placeholders such as "Various Artists" are left out.
+    ``main`` is the first name. All without a leading "the"; placeholders such as "Various Artists" are left out.
     """
 
     names: frozenset[str] = frozenset()
@@ -51,7 +52,7 @@ def parse_artists(credited: tuple[str, ...], guests: tuple[str, ...] = ()) -> Ar
                 names[name] = None
                 tokens.update(normalize(part).split())
     tokens.discard("the")
-    return Artists(frozenset(names), frozenset(wholes), wholes[0] if wholes else "", frozenset(tokens))
+    return Artists(frozenset(names), frozenset(wholes), next(iter(names), ""), frozenset(tokens))
 
 
 def split_names(credited: Sequence[str]) -> tuple[str, ...]:
@@ -81,17 +82,19 @@ def compare_artists(track: Artists, file: Artists) -> ArtistVerdict:
         common += _similar(track.names - file.names, file.names - track.names)
     if common:
         share = common / min(asked, len(file.names))
-        return ArtistVerdict(0.93 + 0.07 * share, common, asked)
+        # Who shares a guest alone ("X feat. Z", "Y feat. Z") is somebody else, more often than not.
+        guests_alone = not _similar({track.main}, file.names) and not _similar({file.main}, track.names)
+        return ArtistVerdict(_GUESTS_ALONE if guests_alone else 0.93 + 0.07 * share, common, asked)
     return ArtistVerdict(_overlap(track.tokens, file.tokens), 0, asked)
 
 
-def _similar(left: frozenset[str], right: frozenset[str]) -> int:
+def _similar(left: Set[str], right: Set[str]) -> int:
     """How many names of ``left`` are in ``right`` but for a slip of the pen."""
     free = sorted(right)
     count = 0
     for name in sorted(left):
         scored = ((fuzz.ratio(name, other), other) for other in free if min(len(name), len(other)) >= 4)
-        best = max(scored, default=(0.0, ""))
+        best = (100.0, name) if name in free else max(scored, default=(0.0, ""))
         if best[0] >= _SIMILAR:
             free.remove(best[1])
             count += 1

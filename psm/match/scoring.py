@@ -4,6 +4,7 @@ The weights are few and fixed; they do not depend on what else the library holds
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
@@ -21,6 +22,11 @@ SAME_ARTISTS = 0.93
 """From this artist score on, at least one name is the same."""
 
 _CLOSE_S = 3.0
+_ROUGHLY = 60.0  # titles that share less than this are not worth a look word by word
+_LEFT_UNSAID = (
+    "extended",
+    "re-recorded",
+)  # a file that lasts as long is that version, though its title does not say so
 _CUT_TITLE = 28  # ID3v1 keeps 30 characters of a title
 
 
@@ -122,7 +128,7 @@ def _duration_factor(apart_s: float | None, cfg: MatchConfig, good: list[str], b
         return 1.0
     tolerance = cfg.duration_tolerance_s
     (good if off <= tolerance else bad).append(f"{off:.0f} s {'longer' if apart_s > 0 else 'shorter'}")
-    for limit, factor in ((1.0, 0.985), (1.5, 0.95), (2.5, 0.88), (5.0, 0.78)):
+    for limit, factor in ((1.0, 0.985), (1.5, 0.93), (2.5, 0.8), (5.0, 0.75)):
         if off <= limit * tolerance:
             return factor
     return 0.65
@@ -141,10 +147,14 @@ def _compare_titles(
     verdict = _compare_words(a, b)
     if verdict.score == 0.0:
         return verdict
-    differing = _differing_versions(mine, theirs, my_album, their_album, apart_s)
+    differing, unsaid = _differing_versions(mine, theirs, my_album, their_album, apart_s)
     if differing:
         words = tuple(f"only the {side} is {kind}" if side else kind for kind, side in differing)
         return _TitleVerdict(verdict.score * 0.5, True, verdict.good, verdict.bad + words)
+    if unsaid:
+        return _TitleVerdict(
+            verdict.score * SAME_TITLE, False, verdict.good, (*verdict.bad, "the version is not named")
+        )
     return verdict
 
 
@@ -153,7 +163,7 @@ def _compare_words(a: Title, b: Title) -> _TitleVerdict:
     if set(a.spellings[:2]) & set(b.spellings[:2]) or a.core == b.core:
         return _compare_subtitles(a, b)
     if numbers(a.core) != numbers(b.core):
-        return _TitleVerdict(_align(a.core.split(), b.core.split()) * 0.6, bad=("another number in the title",))
+        return _TitleVerdict(_similarity(a.core, b.core) * 0.6, bad=("another number in the title",))
     pairs = {(a.core, b.core), (_long(a), _long(b)), (a.core, _long(b)), (_long(a), b.core)}
     score = max(_similarity(*pair) for pair in sorted(pairs))
     said = f"similar title ({score:.0%})"
@@ -180,6 +190,9 @@ def _similarity(one: str, other: str) -> float:
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) >= _CUT_TITLE and longer.startswith(shorter):
         return 0.96
+    roughly = fuzz.token_sort_ratio(one, other, score_cutoff=_ROUGHLY)
+    if roughly == 0:
+        return 0.0
     a, b = one.split(), other.split()
     if len(a) != len(b) and min(len(left), len(right)) >= 8:
         joined = fuzz.ratio(left, right) / 100
@@ -220,6 +233,7 @@ def _is_slip(one: str, other: str) -> bool:
     return OSA.distance(one, other, score_cutoff=allowed) <= allowed
 
 
+@lru_cache(maxsize=16_384)
 def _weight(word: str) -> float:
     return 0.2 if word in COMMON_WORDS else 0.5 + min(len(word), 8) / 8
 
@@ -230,25 +244,30 @@ def _long(title: Title) -> str:
 
 def _differing_versions(
     mine: View, theirs: View, my_album: Title | None, their_album: Title | None, apart_s: float | None
-) -> list[tuple[str, str]]:
-    """The versions that one side names and the other does not: (version, which side), or what differs within one."""
+) -> tuple[list[tuple[str, str]], bool]:
+    """The versions that one side names and the other does not: (version, which side), or what differs within one.
+
+    And whether there is one that the other side may leave unsaid.
+    """
     a, b = mine.title, theirs.title
     close = apart_s is not None and abs(apart_s) <= _CLOSE_S
-    found = [
-        (kind, side)
-        for kinds, other, side, other_album in (
-            (a.kinds - b.kinds, theirs, "track", their_album),
-            (b.kinds - a.kinds, mine, "file", my_album),
-        )
-        for kind in sorted(kinds)
-        if not _implied(kind, mine if side == "track" else theirs, other, other_album, close=close)
-    ]
-    for album, side, title in ((my_album, "track", b), (their_album, "file", a)):
-        if album is not None and "karaoke" in album.kinds and "karaoke" not in title.kinds:
-            found.append(("karaoke", side))
+    found: list[tuple[str, str]] = []
+    unsaid = False
+    for kinds, naming, other, side, other_album in (
+        (a.kinds - b.kinds, mine, theirs, "track", their_album),
+        (b.kinds - a.kinds, theirs, mine, "file", my_album),
+    ):
+        for kind in sorted(kinds):
+            if _implied(kind, naming, other, other_album, close=close):
+                unsaid = True
+            else:
+                found.append((kind, side))
+    imitations = [album is not None and "karaoke" in album.kinds for album in (my_album, their_album)]
+    if imitations[0] != imitations[1] and "karaoke" not in a.kinds | b.kinds:
+        found.append(("karaoke", "track" if imitations[0] else "file"))
     if "remix" in a.kinds & b.kinds and a.credit and b.credit and not _same_credit(a, b):
         found.append(("another remix", ""))
-    return found
+    return found, unsaid
 
 
 def _implied(kind: str, naming: View, other: View, other_album: Title | None, *, close: bool) -> bool:
@@ -256,8 +275,8 @@ def _implied(kind: str, naming: View, other: View, other_album: Title | None, *,
     if kind in ("live", "acoustic", "instrumental") and other_album is not None and kind in other_album.kinds:
         return True
     if kind == "remix" and close and naming.title.credit:
-        return bool(naming.title.credit & other.artists.tokens) and not naming.artists.names >= other.artists.names
-    return kind == "extended" and close
+        return bool(naming.title.credit & other.artists.tokens)
+    return kind in _LEFT_UNSAID and close
 
 
 def _same_credit(a: Title, b: Title) -> bool:

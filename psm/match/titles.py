@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rapidfuzz import fuzz
+
 from psm.match.normalize import normalize
 from psm.match.vocabulary import NO_CREDIT, SAYS_NOTHING
 
@@ -65,7 +67,8 @@ class Title:
     """A title, parsed. All texts are normalised but ``guests``, which are as written.
 
     ``core`` is the song's name alone; ``subtitles`` are additions that no rule knows; ``full`` is everything written.
-    ``kinds`` are the versions it names (``live``, ``remix``, ``part 2`` …), ``credit`` the words that say whose or where.
+    ``kinds`` are the versions it names (``live``, ``remix``, ``part 2`` …), ``credit`` the words that say whose.
+    ``spellings`` are the name, the name with its subtitles, and all of it, squashed: two that share one are the same.
     """
 
     core: str
@@ -74,17 +77,15 @@ class Title:
     kinds: frozenset[str] = frozenset()
     credit: frozenset[str] = frozenset()
     guests: tuple[str, ...] = ()
-
-    @property
-    def spellings(self) -> tuple[str, ...]:
-        """The song's name with and without its additions, squashed: two titles that share one are the same words."""
-        both = " ".join((self.core, *self.subtitles))
-        return tuple(dict.fromkeys(t.replace(" ", "") for t in (self.core, both, self.full)))
+    spellings: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=16_384)
-def parse_title(text: str) -> Title:
-    """Takes a title apart: "Song (feat. X) - Live at Wembley [2011 Remaster]" is "song", live, with guest X."""
+def parse_title(text: str, album: str | None = None) -> Title:
+    """Takes a title apart: "Song (feat. X) - Live at Wembley [2011 Remaster]" is "song", live, with guest X.
+
+    An addition that repeats the ``album`` says nothing about the song, other than that it is live.
+    """
     main, additions = _segments(text)
     guests: list[str] = []
     if found := _TRAILING_GUESTS.search(main):
@@ -94,12 +95,15 @@ def parse_title(text: str) -> Title:
     kinds: set[str] = set()
     credit: set[str] = set()
     subtitles: list[str] = []
+    collection = normalize(album) if album else ""
     for raw in additions:
         addition = normalize(raw)
         if found := _RAW_GUESTS.match(raw):
             guests.append(found[1])
         elif _GUESTS.match(addition):
             continue
+        elif collection and _is_same(addition, collection):
+            kinds |= _kinds_of(addition) & {"live"}
         elif named := _kinds_of(addition):
             kinds |= named
             credit |= set(addition.split()) - NO_CREDIT
@@ -114,7 +118,10 @@ def parse_title(text: str) -> Title:
     for name in tuple(kinds):
         if name.startswith("part "):
             credit -= {"part", "pt", name.removeprefix("part ")}
-    return Title(core, normalize(text), tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests))
+    full = normalize(text)
+    squashed = (t.replace(" ", "") for t in (core, " ".join((core, *subtitles)), full))
+    spellings = tuple(dict.fromkeys(squashed))
+    return Title(core, full, tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests), spellings)
 
 
 def numbers(core: str) -> tuple[str, ...]:
@@ -177,6 +184,10 @@ def _says_nothing(addition: str) -> bool:
     return all(word in SAYS_NOTHING or _MEANINGFUL_NUMBER.match(word) for word in addition.split()) and any(
         not word.isdigit() for word in addition.split()
     )
+
+
+def _is_same(addition: str, collection: str) -> bool:
+    return addition == collection or (len(collection) >= 8 and fuzz.ratio(addition, collection) >= 90)
 
 
 def _number(word: str) -> str:

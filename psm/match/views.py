@@ -10,7 +10,7 @@ from psm.match.normalize import normalize
 from psm.match.titles import Title, parse_title
 from psm.models import FileFacts, Track
 
-_TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?P<mark>\s*[-._)]+\s*|\s+)(?=\S)")
+_TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?:\s*[-._)]+\s*|\s+)(?=\S)")
 _SPLIT = re.compile(r"\s+[-–—]\s+")
 _UNKNOWN_TITLE = re.compile(r"^(?:unknown|untitled|unknown title|no title|(?:track|audiotrack|piste|titel) ?\d+)$")
 _MOST_VIEWS = 4
@@ -39,7 +39,7 @@ class Described:
 def describe_track(track: Track) -> Described:
     """The readings of what a playlist asks for."""
     return Described(
-        views=tuple(_views(track.title, track.artists, None, number=None)),
+        views=tuple(_views(track.title, track.artists, None, number=None, album=track.album)),
         album=parse_title(track.album) if track.album else None,
         duration_s=track.duration_s or None,
         isrcs=frozenset([_isrc(track.isrc)] if track.isrc else []),
@@ -52,7 +52,16 @@ def describe_file(file: FileFacts) -> Described:
     tags = file.tags
     stem = os.fsdecode(os.path.splitext(os.path.basename(file.path))[0]).replace("_", " ")
     return Described(
-        views=tuple(_views(tags.title or "", tags.artists, tags.album_artist, number=tags.track_number, name=stem)),
+        views=tuple(
+            _views(
+                tags.title or "",
+                tags.artists,
+                tags.album_artist,
+                number=tags.track_number,
+                album=tags.album,
+                name=stem,
+            )
+        ),
         album=parse_title(tags.album) if tags.album else None,
         duration_s=tags.duration_s or None,
         isrcs=frozenset(map(_isrc, tags.isrcs)),
@@ -61,11 +70,17 @@ def describe_file(file: FileFacts) -> Described:
 
 
 def _views(
-    title: str, credited: tuple[str, ...], album_artist: str | None, *, number: int | None, name: str = ""
+    title: str,
+    credited: tuple[str, ...],
+    album_artist: str | None,
+    *,
+    number: int | None,
+    album: str | None,
+    name: str = "",
 ) -> Iterator[View]:
     seen: set[tuple[str, Artists]] = set()
     for text, by, said in _readings(title, credited, album_artist, number, name):
-        parsed = parse_title(text)
+        parsed = parse_title(text, album)
         artists = parse_artists(by, parsed.guests)
         if parsed.core and (parsed.full, artists) not in seen and len(seen) < _MOST_VIEWS:
             seen.add((parsed.full, artists))
@@ -76,6 +91,7 @@ def _readings(
     title: str, credited: tuple[str, ...], album_artist: str | None, number: int | None, name: str
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     known = tuple(artist for artist in credited if not is_nobody(artist))
+    credited = known
     if not known and album_artist and not is_nobody(album_artist):
         known = (album_artist,)
     named = bool(title) and not _UNKNOWN_TITLE.match(normalize(title))
@@ -85,6 +101,8 @@ def _readings(
         if bare != title:
             yield bare, known, False
         yield from _split(bare, known)
+        if known and not credited:  # the album's artist may not be the song's
+            yield from _split(bare, ())
     if name and (not named or not known):
         bare = _without_number(name, number)
         yield from _split(bare, known)
@@ -93,7 +111,10 @@ def _readings(
 
 
 def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """ "Artist - Title" in one field, and "Title - Artist" where the artist is known."""
+    """ "Artist - Title" in one field, "Title - Artist" where the artist is known, "Title / Artist" where none is."""
+    song, slash, artist = text.rpartition(" / ")
+    if slash and not known:
+        yield song, (artist,), False
     parts = _SPLIT.split(text)
     if len(parts) < 2:
         return
@@ -110,13 +131,12 @@ def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, 
 
 
 def _without_number(text: str, number: int | None) -> str:
-    """A title without the track number in front of it; a number that may be the title's own stays."""
+    """A title without the track number in front of it; as the number may be its own, the whole title counts too."""
     found = _TRACK_NUMBER.match(text)
     if found is None:
         return text
     digits = found["number"]
-    marked = bool(found["mark"].strip())
-    if int(digits) == number or (digits.startswith("0") and len(digits) > 1) or (marked and len(digits) == 2):
+    if int(digits) == number or len(digits) == 2 or digits.startswith("0"):
         return text[found.end() :]
     return text
 

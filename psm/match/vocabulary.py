@@ -19,8 +19,10 @@ COMMON_TITLES = _list("""
 SAYS_NOTHING = _list("""
     remaster remastered remastering remasterizado remasterise digital digitally deluxe edition expanded explicit clean
     album single version ver original official music video clip audio lyric lyrics visualizer visualiser hd hq 4k mono
-    stereo mix edit bonus track radio anniversary re issue reissue reissued full main ost soundtrack motion picture
-    the a and in on of special super inch vinyl lp ep cd promo new high definition mv m v theme film cast recording
+    stereo mix edit bonus track radio anniversary
+    re issue reissue reissued full main ost soundtrack motion picture
+    the a and in on of special super inch vinyl lp ep cd promo
+    new high definition mv m v vocal theme film cast recording
 """)
 """Words of which an addition to a title may be made without meaning another recording."""
 

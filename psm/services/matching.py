@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psm.config import MatchConfig
-from psm.db import Connection, Database, decisions, files, matches, tracks
+from psm.db import Connection, Database, decisions, files, matches, metadata, tracks
 from psm.match import ALGORITHM_VERSION
 from psm.match.candidates import MOST_CANDIDATES, file_keys, key_hash, nearest, track_keys
 from psm.match.decide import Candidate, Judgement, Ruling, decide, rank
@@ -35,7 +35,7 @@ class MatchResult:
     """What the stage did. ``tracks`` is how many there are; ``matched`` and ``unmatched`` divide them.
 
     ``evaluated`` tracks were decided in this run; of these ``newly_matched`` had no file before, ``changed`` have
-    another file or another score, and ``lost`` have none any more. ``by_method`` counts all matches, surest method first.
+    another file or another score, and ``lost`` have none any more. ``by_method`` counts all matches, surest first.
     ``complete`` is false when it was stopped: the rest is queued for the next run.
     """
 
@@ -66,12 +66,16 @@ class CandidateVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a track has the file it has, or none: ``match`` is stored, ``candidates`` are judged now, the best first."""
+    """Why a track has the file it has, or none: ``match`` is stored, ``candidates`` are judged now, the best first.
+
+    ``outdated``: something changed since the last run of the stage, and new files may not be among the candidates yet.
+    """
 
     track: Track
     decisions: tuple[Decision, ...]
     match: Match | None
     candidates: tuple[CandidateVerdict, ...]
+    outdated: bool
 
 
 def is_due(connection: Connection, cfg: MatchConfig) -> bool:
@@ -124,16 +128,18 @@ def diagnose(db: Database, cfg: MatchConfig, track: Track, *, limit: int = 5) ->
         named = {d.file_id for d in decided if d.file_id is not None} | ({stored.file_id} if stored else set())
         shown = [j for n, j in enumerate(ranked) if n < limit or j.candidate.file.id in named]
         unusable = [f.id for f in matches.unusable_files(connection) if keys & file_keys(f, describe_file(f))]
+        outdated = is_due(connection, cfg)
         judged = {j.candidate.file.id for j in ranked}
         known = files.get_many(connection, {*(j.candidate.file.id for j in shown), *named, *unusable[:limit]})
     verdicts = [_verdict(known[j.candidate.file.id], j, best, question.ruling, cfg) for j in shown]
     away = sorted((f for f in known.values() if f.id not in judged), key=lambda f: f.absolute_path)
     verdicts += [_unusable_verdict(file, question.ruling) for file in away]
-    return Diagnosis(track, tuple(decided), stored, tuple(verdicts))
+    return Diagnosis(track, tuple(decided), stored, tuple(verdicts), outdated)
 
 
 def _find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: ProgressCallback, stop: StopSignal) -> bool:
     """Phase 1: brings the keys up to date and queues what a change can affect; false when it was stopped."""
+    _resolve_decisions(db)
     with db.snapshot() as connection:
         seen = matches.consumed(connection)
         now = matches.inputs(connection, settings=_settings(cfg), version=ALGORITHM_VERSION)
@@ -157,6 +163,16 @@ def _find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: Prog
                 matches.queue_decided(connection)
         matches.record_consumed(connection, now)
     return True
+
+
+def _resolve_decisions(db: Database) -> None:
+    """Finds the files again that decisions name, when any file changed: one may have come back, or moved."""
+    with db.snapshot() as connection:
+        seen = matches.consumed(connection)
+        changed = seen is None or seen.library_files != metadata.generation(connection, "library_files")
+    if changed:
+        with db.transaction(durable=True) as connection:
+            decisions.resolve(connection)
 
 
 def _rekey_tracks(db: Database, since: int, progress: ProgressCallback, stop: StopSignal) -> bool:
