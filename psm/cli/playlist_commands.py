@@ -78,10 +78,11 @@ def show_command(context: typer.Context, playlist: _Which, json: _Json = False) 
     if json:
         as_json({**_playlist_document(found), "tracks": [_row_document(row) for row in rows]})
     else:
+        found_count = sum(row.path is not None for row in rows)
         table(
             ("position", "track", "file"),
             [(row.position, row.track.label, "" if row.path is None else shown_path(row.path)) for row in rows],
-            title=f"{found.name}: {_count(len(rows), 'track')}, {sum(row.path is not None for row in rows)} with a file",
+            title=f"{found.name}: {_count(len(rows), 'track')}, {found_count} with a file",
         )
 
 

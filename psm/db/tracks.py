@@ -45,7 +45,8 @@ def identity(entry: PlaylistEntry) -> str:
 
 def ensure(connection: sqlite3.Connection, entries: Sequence[PlaylistEntry], *, key: KeyOf) -> Ensured:
     """Stores the tracks that are not known yet. The generation of ``tracks`` moves when a row is new or its key is."""
-    wanted = {identity(entry): entry for entry in entries}
+    identities = [identity(entry) for entry in entries]
+    wanted = dict(zip(identities, entries, strict=True))
     known: dict[str, tuple[int, str]] = {}
     for chunk in _chunks(tuple(wanted)):
         marks = ", ".join("?" * len(chunk))
@@ -63,7 +64,7 @@ def ensure(connection: sqlite3.Connection, entries: Sequence[PlaylistEntry], *, 
             )
         for name in fresh:
             ids[name] = _insert(connection, name, keys[name], wanted[name], generation)
-    return Ensured(tuple(ids[identity(entry)] for entry in entries), bool(stale or fresh))
+    return Ensured(tuple(ids[name] for name in identities), bool(stale or fresh))
 
 
 def delete_orphans(connection: sqlite3.Connection, track_ids: Iterable[int]) -> int:

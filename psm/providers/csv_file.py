@@ -15,7 +15,6 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from statistics import median
 
 from psm.models import PlaylistEntry, RowError, SourcePlaylist
@@ -170,7 +169,7 @@ def _rows(lines: Sequence[str], *, start: int, delimiter: str) -> Iterator[_Row]
     at = start
     while at < len(lines):
         end = min(at + _LONGEST_ROW, len(lines))
-        reader = csv.reader(islice(lines, at, end), delimiter=delimiter, skipinitialspace=True)
+        reader = csv.reader(lines[at:end], delimiter=delimiter, skipinitialspace=True)
         try:
             cells = next(reader)
             used = reader.line_num

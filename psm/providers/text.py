@@ -4,7 +4,6 @@ import codecs
 import math
 import os
 import re
-from collections.abc import Sequence
 
 _BOMS = (
     # UTF-32's little-endian mark begins with UTF-16's.
@@ -92,8 +91,3 @@ def stem(source: bytes) -> str:
     name = os.path.basename(source)
     text = clean(decode_line(os.path.splitext(name)[0]))
     return text or clean(decode_line(name)) or "playlist"
-
-
-def first(values: Sequence[str | None]) -> str | None:
-    """The first value that says something."""
-    return next((value for value in values if value), None)

@@ -98,9 +98,9 @@ def import_playlists(
     targets: list[_Target] = []
     for path in paths:
         if not os.path.isdir(path):
-            targets.append(_Target(source_path(path), named=True))
+            targets.append(_Target(source_path(path), named=True, afresh=True))
         elif (found := intake.walk(path)) is not None:
-            inside = [_Target(file) for file in found.files if provider_for(file)]
+            inside = [_Target(file, afresh=True) for file in found.files if provider_for(file)]
             if not inside and not found.own:
                 intake.problems.append(SourceProblem(path, f"there are no playlists in it; psm reads {_endings()}"))
             targets += inside
@@ -147,11 +147,15 @@ def remove(db: Database, playlist: str) -> Playlist:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A file to look at. ``folder`` is the playlists folder it was found in; ``named`` says that a person named it."""
+    """A file to look at. ``folder`` is the playlists folder it was found in; ``named`` says that a person named it.
+
+    ``afresh`` ones are read even when they are known not to have changed, so that their row problems are told again.
+    """
 
     path: bytes
     folder: bytes | None = None
     named: bool = False
+    afresh: bool = False
     quiet_when_gone: bool = False
 
 
@@ -249,7 +253,7 @@ class _Intake:
         found = stat_of(target.path)
         if found is None:
             return _Looked(target, problem="there is no such file", gone=target.quiet_when_gone)
-        if before is not None and not target.named and before.still_holds(found):
+        if before is not None and before.still_holds(found):
             return _Looked(target, state=before)
         provider = provider_for(target.path)
         if provider is None:
@@ -267,7 +271,7 @@ class _Intake:
     def _settled_state(self, target: _Target) -> SourceState | None:
         """The state of which the database already says all that there is to say; None when it must be read again."""
         known = self.known.get(target.path)
-        if known is None or known.playlist.status is not Status.PRESENT:
+        if target.afresh or known is None or known.playlist.status is not Status.PRESENT:
             return None
         if target.folder is not None and target.folder != known.playlist.folder:
             return None

@@ -312,6 +312,16 @@ def test_without_playlists_the_way_to_the_first_is_told(db: Database) -> None:
         playlists.find_playlist(db.connection, "x")
 
 
+def test_a_playlist_is_known_by_its_id(db: Database) -> None:
+    playlist_id = store(db, source("a")).playlist_id
+
+    found = playlists.by_id(db.connection, playlist_id)
+
+    assert found is not None
+    assert found.source == b"/lists/mix.m3u"
+    assert playlists.by_id(db.connection, playlist_id + 1) is None
+
+
 def test_two_playlists_may_have_one_name(db: Database) -> None:
     store(db, source("a"))
     store(db, source("b", path=b"/other/mix.m3u"))

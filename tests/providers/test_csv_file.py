@@ -115,7 +115,7 @@ def test_the_surest_heading_wins() -> None:
     assert only("Name,Title\nMy list,T\n").title == "T"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_every_encoding_gives_the_same_playlist(encoding: str) -> None:
     text = "Title,Artist,Album\r\nJóga,Björk,Homogenic\r\n"
 

@@ -63,7 +63,7 @@ def test_utf_16_is_read_by_its_mark() -> None:
     assert "/lists/Музыка/Судно.flac".encode() in entry.locations
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be"])
 def test_every_encoding_gives_the_same_playlist(encoding: str) -> None:
     text = "#EXTM3U\n#EXTINF:10,Artist - Title of some length\nfolder/file.mp3\n"
 

@@ -151,6 +151,7 @@ def test_bad_files_and_rows_are_lines_in_the_result(db: Database, folder: Path) 
         (b"nowhere.m3u", "there is no such file"),
         (b"song.mp3", "there is no such file"),
     ]
+    assert take(db, folder).row_problems == result.row_problems
     (rows,) = result.row_problems
     assert (rows.name, [(e.line, e.reason) for e in rows.errors]) == ("rows", [(3, "it has no title")])
 
@@ -249,7 +250,7 @@ def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_time(
                 more.write("two.mp3\n")
         return found
 
-    monkeypatch.setattr(playlist_sources.os, "fstat", growing)
+    monkeypatch.setattr("psm.services.playlist_sources.os.fstat", growing)
     result = take(db, file)
     monkeypatch.undo()
 
