@@ -105,10 +105,8 @@ def change(
         if _effects({key: wanted}) == _effects({key: held}):
             return False
         text = _with_decisions(db, state, key, wanted)
-        meaning = _understand(db, parse(text, name=str(path)), now=now)
         expected = {k: v for k, v in {**state.meaning.held, key: wanted}.items() if v}
-        if _effects(meaning.held) != _effects(expected):
-            raise unchangeable(str(path))
+        meaning = _understand(db, _checked(db, text, path, expected, now=now), now=now)
         data = _write(path, text, replacing=state.data)
         _store(db, meaning, content=_content(data), generations=generations)
         return True
@@ -185,15 +183,13 @@ def _bring_up_to_date(db: Database, path: Path, *, now: float) -> tuple[_State, 
     unwritten = None
     if restored or renamed:
         try:
-            if renamed:
-                told = parse(text, name=str(path))
-                told_meaning = _understand(db, told, now=now)
-                if _effects(told_meaning.held) != _effects(meaning.held):
-                    raise unchangeable(str(path))
-                document, meaning = told, told_meaning
-            data = _write(path, document.text, replacing=data)
+            told = _checked(db, text, path, meaning.held, now=now)
+            data = _write(path, text, replacing=data)
+            document, meaning = told, _understand(db, told, now=now)
         except OverridesError as e:
             unwritten = str(e)
+            # The table keeps the names that the file has, and the next reading tries again.
+            meaning, generations = _with_names_of(known, meaning), ()
     changed = _store(db, meaning, content=_content(data), generations=generations)
     result = OverridesResult(
         path,
@@ -258,8 +254,8 @@ def _placed(file: FileName, known: Sequence[Library]) -> FileName:
     """``file`` with a path relative to its library, when it was absolute and lies in one."""
     if file.path is None:
         return file
-    path = os.path.expanduser(file.path)  # noqa: PTH111  (bytes)
-    if not os.path.isabs(path):  # noqa: PTH117  (bytes)
+    path = os.path.expanduser(file.path)
+    if not os.path.isabs(path):
         return replace(file, path=path.replace(os.fsencode(os.sep), b"/"))
     from psm.ingest.library import locate
 
@@ -353,6 +349,31 @@ def _restored(db: Database, known: Sequence[Decision]) -> str:
 def _entry(db: Database, decision: Decision) -> Entry:
     found = tracks.by_key(db.connection, decision.track_key)
     return entry_for(decision, found[0] if found else None)
+
+
+def _checked(
+    db: Database, text: str, path: Path, expected: Mapping[str, Sequence[Decision]], *, now: float
+) -> Document:
+    """The changed text, read again: it has to mean what was to be decided, and nothing else."""
+    try:
+        document = parse(text, name=str(path))
+    except OverridesError as e:
+        raise unchangeable(str(path)) from e
+    if _effects(_understand(db, document, now=now).held) != _effects(expected):
+        raise unchangeable(str(path))
+    return document
+
+
+def _with_names_of(known: Sequence[Decision], meaning: _Meaning) -> _Meaning:
+    before = {(d.track_key, d.kind, d.file_id): d for d in known}
+
+    def named(decision: Decision) -> Decision:
+        b = before.get((decision.track_key, decision.kind, decision.file_id), decision)
+        return replace(
+            decision, file_library=b.file_library, file_path=b.file_path, file_fingerprint=b.file_fingerprint
+        )
+
+    return replace(meaning, held={key: [named(d) for d in made] for key, made in meaning.held.items()})
 
 
 def _store(db: Database, meaning: _Meaning, *, content: str, generations: tuple[int, ...]) -> int:

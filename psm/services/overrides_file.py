@@ -34,6 +34,7 @@ HEADER = """\
 # is no valid text is written as path_encoded, with %E9 for the byte E9.
 """
 
+_MOST_NESTED = 100
 _NULLS = ("", "~", "null")
 _FIELDS = (
     *("track", "isrc", "musicbrainz", "artist", "artists", "title", "album", "key"),
@@ -151,19 +152,33 @@ def _escaped(c: str) -> str:
 
 def _compose(text: str, name: str) -> yaml.Node | None:
     try:
+        _forbid_depth(text, name)
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
-        reason = e.problem or e.context or "this is no YAML"
+        said = (e.context, e.problem) if (e.problem or "").startswith("but ") else (e.problem or e.context,)
+        reason = ", ".join(part for part in said if part) or "this is no YAML"
         if "escape" in reason:
             reason += r" (write a path with backslashes in single quotes)"
-        raise _faulty(name, [RowError(mark.line + 1 if mark else 1, reason)]) from e
+        # At the end of the text, the mark may stand on a line that is not there.
+        line = min(mark.line if mark else 0, text.count("\n")) + 1
+        raise _faulty(name, [RowError(line, reason)]) from e
     except yaml.reader.ReaderError as e:
         position = e.position if isinstance(e.position, int) else 0
         raise _faulty(name, [RowError(text.count("\n", 0, position) + 1, "a control character stands here")]) from e
-    except RecursionError as e:
-        raise _faulty(name, [RowError(1, "it is nested too deeply")]) from e
     return None if node is None or _is_null(node) else node
+
+
+def _forbid_depth(text: str, name: str) -> None:
+    """Refuses what is nested so deeply that the fast loader, which recurses without a limit, would end the program."""
+    if sum(map(text.count, ("[", "{", "- -"))) <= _MOST_NESTED:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_NESTED:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise _faulty(name, [RowError(line, "it is nested too deeply")])
 
 
 def _faulty(name: str, faults: Sequence[RowError]) -> OverridesError:
@@ -319,7 +334,7 @@ def _path(said: Mapping[str, str | None]) -> bytes | None:
 
 
 def _meant(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, tuple(names), n=1)
+    near = difflib.get_close_matches(name, tuple(names), n=1, cutoff=0.75)
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
