@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from psm.abandon import abandonable
 from psm.db import Database, files
 from psm.db.files import FileRow
 from psm.filesystems import filesystem_of
 from psm.ingest.files import FoundFile, FoundFolder, list_folder, open_path, walk
 from psm.ingest.ignore import IgnorePolicy
-from psm.ingest.reading import abandonable
 from psm.models import Library
 from psm.progress import StopSignal
 

@@ -7,14 +7,14 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
 
+from psm.abandon import POLL_S
 from psm.ingest.files import open_path
 from psm.models import FileStat, Reading
 from psm.progress import StopSignal
@@ -24,10 +24,7 @@ PARALLEL_FROM = 600
 CHUNK = 32
 MAX_WORKERS = 4
 NETWORK_THREADS = 4
-_POLL_S = 0.1
 _RACE_NS = 2_000_000_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +84,6 @@ def read_one(number: int, job: Job) -> Outcome:
     return Outcome(number, stat=after, reading=reading, reread=abs(time.time_ns() - after.mtime_ns) <= _RACE_NS)
 
 
-def abandonable(items: Iterable[T], *, stop: StopSignal, buffer: int = 64) -> Iterator[T]:
-    """The same items, produced in a thread that is left behind when ``stop`` is set while it hangs on a dead drive."""
-    done = object()
-    ready: queue.Queue[object] = queue.Queue(maxsize=buffer)
-    given_up = threading.Event()
-
-    def hand_over(item: object) -> bool:
-        while not given_up.is_set():
-            try:
-                ready.put(item, timeout=_POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def produce() -> None:
-        try:
-            for item in items:
-                if not hand_over(item):
-                    return
-            hand_over(done)
-        except BaseException as e:  # a thread boundary: the consumer raises it
-            hand_over(_Raised(e))
-
-    threading.Thread(target=produce, name="psm-abandonable", daemon=True).start()
-    try:
-        while not stop.is_set():
-            try:
-                item = ready.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-            if item is done:
-                return
-            if isinstance(item, _Raised):
-                raise item.error
-            yield item  # type: ignore[misc]
-    finally:
-        given_up.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    error: BaseException
-
-
 def _read_here(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcome]:
     for number, job in enumerate(jobs):
         if stop.is_set():
@@ -153,7 +105,7 @@ def _read_in_threads(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcome]
             outcome = None if job is None else read_one(*job)
             while not given_up.is_set():
                 try:
-                    outcomes.put(outcome, timeout=_POLL_S)
+                    outcomes.put(outcome, timeout=POLL_S)
                     break
                 except queue.Full:
                     continue
@@ -166,7 +118,7 @@ def _read_in_threads(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcome]
     try:
         while working and not stop.is_set():
             try:
-                outcome = outcomes.get(timeout=_POLL_S)
+                outcome = outcomes.get(timeout=POLL_S)
             except queue.Empty:
                 continue
             if outcome is None:
@@ -189,7 +141,7 @@ def _read_in_processes(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcom
                 running[pool.submit(_read_chunk, chunk)] = chunk
             if not running:
                 return
-            finished, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 chunk = running.pop(future)
                 yield from future.result()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from psm.abandon import abandonable
 from psm.db import Database, playlists
 from psm.db.playlists import KnownSource, StoredPlaylist
-from psm.ingest.reading import abandonable
 from psm.match import track_key
 from psm.models import Playlist, PlaylistEntry, RowError, SourcePlaylist, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress

@@ -1,0 +1,59 @@
+"""Leaving work behind that hangs: a dead network drive may never answer, and psm must end all the same."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from psm.progress import StopSignal
+
+POLL_S = 0.1
+"""How often a waiting thread looks at its stop signal."""
+
+T = TypeVar("T")
+
+
+def abandonable(items: Iterable[T], *, stop: StopSignal, buffer: int = 64) -> Iterator[T]:
+    """The same items, produced in a thread that is left behind when ``stop`` is set while it hangs on a dead drive."""
+    done = object()
+    ready: queue.Queue[object] = queue.Queue(maxsize=buffer)
+    given_up = threading.Event()
+
+    def hand_over(item: object) -> bool:
+        while not given_up.is_set():
+            try:
+                ready.put(item, timeout=POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not hand_over(item):
+                    return
+            hand_over(done)
+        except BaseException as e:  # a thread boundary: the consumer raises it
+            hand_over(_Raised(e))
+
+    threading.Thread(target=produce, name="psm-abandonable", daemon=True).start()
+    try:
+        while not stop.is_set():
+            try:
+                item = ready.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+            if item is done:
+                return
+            if isinstance(item, _Raised):
+                raise item.error
+            yield item  # type: ignore[misc]
+    finally:
+        given_up.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: BaseException
