@@ -147,7 +147,7 @@ def parse_statfs(buffer: bytes) -> tuple[Mount, ...]:
     """The mounts in an array of macOS's ``struct statfs`` with 64-bit inodes (sys/mount.h)."""
     mounts = []
     for number, entry in enumerate(_STATFS.iter_unpack(buffer)):
-        flags, kind, point, source = entry[10], *(text.split(b"\0", 1)[0] for text in entry[12:15])
+        flags, kind, point, source = entry[11], *(text.split(b"\0", 1)[0] for text in entry[13:16])
         is_remote = not flags & _MNT_LOCAL
         mounts.append(Mount(number, -1, point, kind.decode("ascii", "replace").lower(), source, is_remote))
     return tuple(mounts)

@@ -35,6 +35,8 @@ _MONTHS = {"month": 1, "year": 12}
 _LAST = {f"last {unit}": f"a {unit}" for unit in ("hour", "day", "week", "month", "year")}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+_YEAR_ONE = -62_135_596_800.0
+
 _EPOCH = re.compile(r"@-?\d+(\.\d+)?|\d+(\.\d+)?", re.ASCII)
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?|[a-z]+) ?([a-z]+)(?:,? and |, ?| )?", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
@@ -59,7 +61,7 @@ def parse_when(text: str, *, now: datetime) -> float:
         moment = _read(words, now)
     except (ValueError, OverflowError):
         moment = None
-    if moment is None:
+    if moment is None or moment < _YEAR_ONE:
         raise UsageError(f'"{text}" is no moment that psm understands. {_EXAMPLES}')
     if moment > now.timestamp():
         raise UsageError(f'"{text}" lies in the future. {_EXAMPLES}')
