@@ -54,10 +54,10 @@ def hold(
     :raises Interrupted: when ``stop`` is set while waiting.
     :raises PsmError: when the lock file cannot be written, or its file system has no locks.
     """
-    waited_s = 0.0
+    pauses = 0
     while (file := _take(path)) is None:
         holder = _holder(path, now())
-        if not wait or (timeout_s is not None and waited_s >= timeout_s):
+        if not wait or (timeout_s is not None and pauses * _POLL_S >= timeout_s):
             raise LockHeld(f"Another psm is at work: {holder}. Try again when it is done, or end it.")
         if on_wait is not None:
             on_wait(holder)
@@ -65,7 +65,7 @@ def hold(
         if stop.is_set():
             raise Interrupted(f"Stopped while waiting for {holder}. Nothing was changed.")
         sleep(_POLL_S)
-        waited_s += _POLL_S
+        pauses += 1
     try:
         _describe(file, what, now())
         yield

@@ -181,8 +181,8 @@ def test_links_are_resolved_as_the_system_does_and_a_loop_ends(tmp_path: Path) -
     assert resolve(b"/../..", []) == b"/"
 
 
-# macOS: the offsets are those of struct statfs with 64-bit inodes, as sys/mount.h lays it out: f_flags at 64, f_fstypename
-# at 72, f_mntonname at 88, f_mntfromname at 1112, 2168 bytes in all.
+# macOS: the offsets are those of struct statfs with 64-bit inodes, as sys/mount.h lays it out: f_flags at 64,
+# f_fstypename at 72, f_mntonname at 88, f_mntfromname at 1112, 2168 bytes in all.
 
 
 def statfs(kind: bytes, point: bytes, source: bytes, flags: int) -> bytes:
