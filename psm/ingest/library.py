@@ -358,14 +358,12 @@ class _Scan:
         return [displaced[i] for i in sorted(displaced)], present
 
     def _nameless(self, gone: set[int]) -> list[KnownFile]:
-        """Rows without a fingerprint that an unreadable file may be: those just gone, and those missing from its
-        place.
-        """
+        """Rows without a fingerprint that an unreadable file may be: just gone, or missing from its place."""
         connection = self._db.connection
-        rows = [row for i in gone if (row := files.known(connection, i)) is not None and row.fingerprint is None]
-        for file in self._unsettled:
-            if file.row is None and file.reading.fingerprint is None and (row := self._missing_at(file)) is not None:
-                rows.append(row)
+        just_gone = (files.known(connection, row_id) for row_id in gone)
+        in_place = (self._missing_at(f) for f in self._unsettled if f.row is None and f.reading.fingerprint is None)
+        rows = [row for row in just_gone if row is not None and row.fingerprint is None]
+        rows += [row for row in in_place if row is not None]
         return rows
 
     def _keeps_inodes(self, library_id: int) -> bool:

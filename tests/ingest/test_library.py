@@ -638,3 +638,113 @@ def test_the_time_of_a_whole_scan_is_remembered(box: Box) -> None:
     assert metadata.get(box.db.connection, f"last_scan:{box.library.id}") is None
     box.quick()
     assert '"mode": "quick"' in (metadata.get(box.db.connection, f"last_scan:{box.library.id}") or "")
+
+
+# Files without a fingerprint
+
+
+def test_an_unreadable_file_that_is_renamed_keeps_its_row_by_its_inode(box: Box) -> None:
+    (box.root / "x.flac").write_bytes(b"no audio at all")
+    box.add("keep.flac")
+    box.full()
+    before = box.id_of("x.flac")
+    (box.root / "x.flac").rename(box.root / "y.flac")
+    assert counts(box.quick()) == {"moved": 1, "unchanged": 1}
+    assert box.id_of("y.flac") == before
+
+
+def test_an_unreadable_file_that_comes_back_to_its_place_is_its_row(box: Box) -> None:
+    (box.root / "x.flac").write_bytes(b"no audio at all")
+    box.add("keep.flac")
+    box.full()
+    before = box.id_of("x.flac")
+    (box.root / "x.flac").unlink()
+    box.quick()
+    (box.root / "x.flac").write_bytes(b"no audio at all, again")
+    assert counts(box.quick()) == {"restored": 1, "unchanged": 1}
+    assert box.id_of("x.flac") == before
+
+
+# What is asked for in odd ways
+
+
+def test_paths_inside_one_another_are_looked_at_once(box: Box) -> None:
+    box.add("a/b/1.flac")
+    box.add("a/2.flac")
+    assert counts(box.some("a/b", "a", "a/b/1.flac", "a/2.flac")) == {"added": 2}
+
+
+def test_a_folder_that_became_a_file_loses_what_it_held(box: Box) -> None:
+    box.add("a.flac/1.flac")
+    box.add("b.flac")
+    box.full()
+    shutil.rmtree(box.root / "a.flac")
+    box.add("a.flac", audio="new")
+    assert counts(box.some("a.flac")) == {"added": 1, "missing": 1}
+    assert box.rows().keys() == {"a.flac", "b.flac"}
+
+
+def test_a_file_that_became_a_folder_is_missing_and_its_content_added(box: Box) -> None:
+    box.add("a.flac")
+    box.add("b.flac")
+    box.full()
+    (box.root / "a.flac").unlink()
+    box.add("a.flac/1.flac", audio="new")
+    assert counts(box.quick()) == {"added": 1, "missing": 1, "unchanged": 1}
+
+
+def test_a_path_of_an_ignored_file_adds_nothing(box: Box) -> None:
+    box.add(".hidden/a.flac")
+    box.add("b.flac.part")
+    assert counts(box.some(".hidden/a.flac", "b.flac.part", ".hidden")) == {}
+
+
+def test_a_root_that_is_replaced_during_the_scan_marks_nothing_missing(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        box.add(f"{n}.flac")
+    box.full()
+    (box.root / "0.flac").unlink()
+
+    def swap(_: object) -> None:
+        if not (tmp_path / "old").exists():
+            box.root.rename(tmp_path / "old")
+            box.root.mkdir()
+            (box.root / "other").touch()
+
+    result = scan_library_incremental(box.db, box.cfg, progress=swap)
+    assert counts(result) == {"unchanged": 2}
+    assert not result.complete
+    assert len(box.rows()) == 3
+
+
+def test_two_libraries_are_counted_together_and_one_that_is_away_does_not_stop_the_other(
+    box: Box, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with box.db.transaction() as connection:
+        libraries.add(connection, "other", os.fsencode(other), now=NOW)
+    box.add("a.flac")
+    write_flac(other / "b.flac")
+    assert counts(box.full()) == {"added": 2}
+    other.rename(tmp_path / "away")
+    result = box.quick()
+    assert counts(result) == {"unchanged": 1}
+    assert result.offline == ("other",)
+    assert len(box.rows()) == 2
+
+
+def test_a_symlinked_folder_is_walked_as_configured(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    write_flac(outside / "x.flac")
+    box = Box(tmp_path, cfg=LibraryConfig(follow_symlinks=True))
+    (box.root / "link").symlink_to(outside)
+    (box.root / "loop").symlink_to(box.root)
+    assert counts(box.full()) == {"added": 1}
+    assert box.rows().keys() == {"link/x.flac"}
+    assert counts(box.some("link/x.flac")) == {"unchanged": 1}
+    box.cfg = LibraryConfig(follow_symlinks=False)
+    assert counts(box.quick(accept_missing=True)) == {"missing": 1}
+    box.db.close()

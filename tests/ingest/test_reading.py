@@ -144,7 +144,11 @@ def test_a_hanging_drive_is_left_behind_when_the_scan_is_stopped(
 def test_workers_leave_ctrl_c_to_their_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGINT)
     started: list[threading.Thread] = []
-    monkeypatch.setattr(threading.Thread, "start", started.append)
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
     try:
         reading_module._start_worker()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
