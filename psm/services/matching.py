@@ -260,7 +260,7 @@ def _questions(connection: Connection, batch: Sequence[matches.QueuedTrack]) -> 
     for queued in batch:
         ruling = _ruling(decided.get(queued.track.key, ()), present)
         described = describe_track(queued.track)
-        mine = _most_promising(near[queued.track.id], candidates, described)
+        mine = _most_promising(queued.track, described, near[queued.track.id], candidates)
         if ruling.chosen is not None and ruling.chosen not in near[queued.track.id]:
             mine.append(candidates[ruling.chosen])
         questions.append(_Question(queued, described, tuple(mine), ruling))
@@ -268,17 +268,18 @@ def _questions(connection: Connection, batch: Sequence[matches.QueuedTrack]) -> 
 
 
 def _most_promising(
-    near: Mapping[int, int], candidates: Mapping[int, Candidate], described: Described
+    track: Track, described: Described, near: Mapping[int, int], candidates: Mapping[int, Candidate]
 ) -> list[Candidate]:
-    """All candidates; of thousands (a library full of "Intro") those that share most keys and last as long."""
+    """All candidates; of thousands of one name the named, then those that share most keys and last as long."""
     mine = [i for i in near if i in candidates]
     if len(mine) > MOST_CANDIDATES:
 
-        def promise(file_id: int) -> tuple[int, float, bytes]:
+        def promise(file_id: int) -> tuple[bool, int, float, bytes]:
             candidate = candidates[file_id]
             lasts = candidate.described.duration_s
             known = described.duration_s is not None and lasts is not None
-            return (-near[file_id], abs(lasts - described.duration_s) if known else 0.0, candidate.file.path)  # type: ignore[operator]
+            named = candidate.file.path in track.locations or bool(described.isrcs & candidate.described.isrcs)
+            return (not named, -near[file_id], abs(lasts - described.duration_s) if known else 0.0, candidate.file.path)  # type: ignore[operator]
 
         mine = sorted(mine, key=promise)[:MOST_CANDIDATES]
     return [candidates[i] for i in mine]

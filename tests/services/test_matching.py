@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from psm.config import MatchConfig
 from psm.db import Database, decisions, files, libraries, matches, metadata, tracks
+from psm.match.decide import decide
 from psm.models import Confidence, Decision, DecisionKind, LibraryFile, Match, Method, Track
 from psm.progress import Progress
 from psm.services import matching
@@ -378,18 +379,37 @@ def test_progress_counts_up_to_all_tracks(db: Database) -> None:
     assert (seen[-1].done, seen[-1].total) == (2, 2)
 
 
-def test_a_track_queued_again_while_it_is_matched_keeps_its_place(db: Database) -> None:
-    song(db, "Queen - Innuendo")
+def test_a_change_while_a_track_is_matched_is_not_lost(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = song(db, "Queen - Innuendo")
     add_playlist(db, "Queen - Innuendo")
+    answers: list[bool] = []
 
-    def queue_again(event: Progress) -> None:
-        if event.detail == "matching" and not requeued:
-            requeued.append(True)
-            with db.transaction() as connection:
-                matches.queue_tracks(connection, [the_track(db, "Innuendo").id])
+    def reject_meanwhile(*arguments: object) -> object:
+        if not answers:
+            decide_by_hand(db, "Innuendo", DecisionKind.REJECT, file)
+        answers.append(True)
+        return decide(*arguments)  # type: ignore[arg-type]
 
-    requeued: list[bool] = []
-    assert match_tracks(db, CFG, progress=queue_again).evaluated == 2
+    monkeypatch.setattr(matching, "decide", reject_meanwhile)
+    result = match_tracks(db, CFG)
+    assert (len(answers), result.evaluated, result.matched, result.complete) == (2, 1, 0, True)
+
+
+def test_new_tracks_are_matched_with_the_files_that_are_there(db: Database) -> None:
+    song(db, "Queen - Innuendo")
+    match_tracks(db, CFG)
+    add_playlist(db, "Queen - Innuendo")
+    assert match_tracks(db, CFG).newly_matched == 1
+
+
+def test_a_named_file_is_never_cut_from_thousands(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "MOST_CANDIDATES", 5)
+    for n in range(10):
+        song(db, "Queen - Innuendo", f"{n}.flac")
+    song(db, "Somebody - Else", "named.flac", duration_s=400.0)
+    add_playlist(db, replace(entry("Queen - Innuendo"), locations=(b"/music/named.flac",)))
+    match_tracks(db, CFG)
+    assert answer(db, "Innuendo") == b"named.flac"
 
 
 def test_thousands_of_files_of_one_name_are_cut_to_the_most_promising(
@@ -500,10 +520,23 @@ def test_a_diagnosis_says_when_another_scores_higher_and_when_a_rejected_file_is
 ARTISTS = ("Queen", "Beyoncé", "Simon & Garfunkel", "Unknown Artist")
 TITLES = ("Innuendo", "Halo", "Halo (Live)", "Intro", "Inuendo", "Bridge Over Troubled Water", "Halo - Queen")
 PATHS = ("a.flac", "b.mp3", "c/d.ogg")
+KINDS = [
+    "match",
+    "add",
+    "playlist",
+    "retag",
+    "match",
+    "add",
+    "lose",
+    "restore",
+    "move",
+    "set",
+    "reject",
+    "none",
+    "forget",
+]
 CHANGE = st.tuples(
-    st.sampled_from(
-        ["add", "retag", "lose", "restore", "move", "playlist", "set", "reject", "none", "forget", "match"]
-    ),
+    st.sampled_from(KINDS),
     st.integers(0, 5),
     st.sampled_from(ARTISTS),
     st.sampled_from(TITLES),
@@ -528,7 +561,7 @@ class World:
         match what:
             case "add":
                 error = "cut short" if which == 5 else None
-                self.files.append(add_file(self.db, f"{which}/{self.count}.flac", error=error, **fields))
+                self.files.append(add_file(self.db, f"{which}/{self.count}.flac", error=error, **fields))  # type: ignore[arg-type]
             case "retag" | "restore" if file is not None:
                 tags = fields if what == "retag" else {}
                 self.files[which % len(self.files)] = retag_file(self.db, file, **tags)
@@ -601,11 +634,13 @@ def fresh_database() -> Iterator[Database]:
         yield db
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(CHANGE, min_size=3, max_size=25))
+@pytest.mark.parametrize("most", [400, 2])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes=st.lists(CHANGE, min_size=6, max_size=30))
 def test_matching_what_changed_gives_the_same_as_matching_all(
-    changes: list[tuple[str, int, str, str, float | None, str | None]],
+    changes: list[tuple[str, int, str, str, float | None, str | None]], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(matching, "MOST_CANDIDATES", most)
     with fresh_database() as db:
         world = World(db)
         for change in changes:
