@@ -1,9 +1,11 @@
 """The first half of a scan: walks the disk and compares it with the database, reading no tags and writing nothing."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from psm.abandon import abandonable
 from psm.db import Database, files
@@ -13,6 +15,8 @@ from psm.ingest.files import FoundFile, FoundFolder, list_folder, open_path, wal
 from psm.ingest.ignore import IgnorePolicy
 from psm.models import Library
 from psm.progress import StopSignal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,20 @@ def observe(
         return seen
     seen.root_device = before[0]
     look = _Look(db, seen, policy, follow_symlinks, reads, accept_missing)
-    folders, singles = _plan(library.root, targets)
+    planned = _patient(seen, lambda: _plan(library.root, targets), stop)
+    folders, singles = planned if planned is not None else ([], {})
     for below in folders:
         found = walk(library.root, policy, below=below, follow_symlinks=follow_symlinks, stop=stop)
         for folder in abandonable(found, stop=stop) if seen.network else found:
             look.compare(folder)
             on_found(look.looked_at)
         if not stop.is_set():
-            look.conclude(below)
+            look.conclude(below, stop)
     for parent, paths in singles.items():
-        if not stop.is_set():
-            look.compare_some(list_folder(library.root, parent, policy, follow_symlinks=follow_symlinks), paths)
+        listing = partial(list_folder, library.root, parent, policy, follow_symlinks=follow_symlinks)
+        one = _patient(seen, listing, stop)
+        if one is not None and not stop.is_set():
+            look.compare_some(one, paths)
             on_found(look.looked_at)
     if stop.is_set():
         seen.complete = False
@@ -87,6 +94,13 @@ def observe(
         seen.gone.clear()
         seen.notes.append(f"The root of {library.name} changed while it was scanned: nothing was marked missing.")
     return seen
+
+
+def _patient(seen: Observation, ask: Callable[[], T], stop: StopSignal) -> T | None:
+    """What ``ask`` finds on the disk; None when ``stop`` was set while a network drive did not answer."""
+    if not seen.network:
+        return ask()
+    return next(abandonable((ask() for _ in (0,)), stop=stop), None)
 
 
 def _plan(root: bytes, targets: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
@@ -144,25 +158,24 @@ def _root_identity(library: Library, seen: Observation, stop: StopSignal) -> tup
     """The root's (device, inode), or None, with a note, when it is not there."""
     shown = os.fsdecode(library.root)
 
-    def look() -> Iterator[os.stat_result | OSError]:
+    def look() -> os.stat_result | OSError:
         try:
             found = os.stat(library.root)
             os.scandir(library.root).close()
-            yield found
         except OSError as e:
-            yield e
+            return e
+        return found
 
-    source = abandonable(look(), stop=stop) if seen.network else look()
-    for found in source:
-        if isinstance(found, os.stat_result):
-            return found.st_dev, found.st_ino
-        reason = found.strerror or str(found)
-        seen.notes.append(
-            f"The folder of library {library.name} cannot be read ({shown}: {reason}). Nothing was changed. "
-            "Mount it or mend its permissions; psm library move tells psm where it is now."
-        )
+    found = _patient(seen, look, stop)
+    if isinstance(found, os.stat_result):
+        return found.st_dev, found.st_ino
     seen.complete = False
-    seen.offline = True
+    if found is not None:
+        seen.offline = True
+        seen.notes.append(
+            f"The folder of library {library.name} cannot be read ({shown}: {found.strerror or found}). "
+            "Nothing was changed. Mount it or mend its permissions; psm library move tells psm where it is now."
+        )
     return None
 
 
@@ -225,7 +238,7 @@ class _Look:
                 for lost in [above, *below] if above is not None else below:
                     self._lost(lost[0], lost[1], mounted=bool(lost[7]), device=folder.device)
 
-    def conclude(self, target: bytes) -> None:
+    def conclude(self, target: bytes, stop: StopSignal) -> None:
         """Finds the rows of folders that the walk did not come to, and whether that proves them gone."""
         for folder in self._folders_below(target):
             if folder in self._devices:
@@ -235,7 +248,9 @@ class _Look:
                 if parent in self._protected:
                     break
                 parent = files.folder_of(parent)
-            if parent in self._protected or parent not in self._devices or not self._gone_below(parent, folder):
+            if parent in self._protected or parent not in self._devices:
+                continue
+            if not _patient(self._seen, partial(self._gone_below, parent, folder), stop):
                 continue
             for row in self._rows(folder).values():
                 self._lost(row[0], row[1], mounted=bool(row[7]), device=self._devices[parent])
