@@ -326,8 +326,6 @@ class _Library:
             return None
         home = real[len(inside) :].replace(_SEPARATOR, b"/")
         try:
-            if any(self.is_link(path) for path in (*parents(home), home) if path):
-                return None
             way = self.approach(home)
             walked = not way.reasons and way.error is None and FolderRules(self.markers(home)).folder_reason() is None
         except OSError:

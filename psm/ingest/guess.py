@@ -143,6 +143,8 @@ def _from_name(stem: str, *, in_album: bool) -> _Said:
     if alone := _NUMBER_ALONE.fullmatch(stem):
         return _Said(track=int(alone[1] or alone[2]) or None)
     disc, track, rest = _leading_number(stem, in_album=in_album)
+    if track is not None and _NUMBER_ALONE.fullmatch(rest):
+        return _Said(track=track, disc=disc)  # "01 Track 01"
     parts = _DASH.split(rest)
     for place in range(1, len(parts)):
         if place + 1 < len(parts) and re.fullmatch(r"\d{1,3}", parts[place]):

@@ -46,9 +46,9 @@ class ScanError:
 class ScanResult:
     """What a scan did. The counts are files.
 
-    ``refused`` is how many files would have gone missing at once and were kept (rule 1). ``complete`` is false when
-    something could not be looked at, or the scan was stopped; ``notes`` say why, in sentences. ``offline`` names the
-    libraries whose root could not be read at all.
+    ``refused`` is how many files look gone and were kept all the same, in case a drive is away (rule 1). ``complete``
+    is false when something could not be looked at, or the scan was stopped; ``notes`` say why, in sentences.
+    ``offline`` names the libraries whose root could not be read at all.
     """
 
     added: int = 0
@@ -246,6 +246,7 @@ class _Scan:
             self._counts.errors += [ScanError(_join(root, path), reason) for path, reason in observation.errors]
             self._counts.notes += observation.notes
             self._counts.unchanged += observation.unchanged
+            self._counts.refused += observation.refused
             self._counts.complete = self._counts.complete and observation.complete
             self._counts.offline += [library.name] if observation.offline else []
             self._root_devices[library.id] = observation.root_device

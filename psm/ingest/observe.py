@@ -32,8 +32,8 @@ class Observation:
     """What a look at one library showed.
 
     ``gone`` are the ids of present rows that are proven not to be on disk any more (rule 1), with their paths.
-    ``complete``
-    is false when something could not be looked at, ``notes`` then say why.
+    ``complete`` is false when something could not be looked at, ``notes`` then say why; ``refused`` counts the rows
+    that look gone but are kept, because a drive may be away.
     """
 
     library: Library
@@ -43,6 +43,7 @@ class Observation:
     errors: list[tuple[bytes, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = True
+    refused: int = 0
     offline: bool = False
     root_device: int = 0
     network: bool = False
@@ -313,13 +314,15 @@ class _Look:
             if note not in self._seen.notes:
                 self._seen.notes.append(note)
             self._seen.complete = False
+            self._seen.refused += 1
             return
         self._seen.gone[row_id] = path
 
     def _note_empty_root(self) -> None:
         library = self._seen.library
-        if files.count_present(self._connection, library.id):
+        if kept := files.count_present(self._connection, library.id):
             self._seen.complete = False
+            self._seen.refused += kept
             self._seen.notes.append(
                 f"The folder of library {library.name} is empty ({os.fsdecode(library.root)}), as that of a drive "
                 "that is not mounted: nothing was marked missing. If it is meant, use --accept-missing."

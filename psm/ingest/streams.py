@@ -34,6 +34,10 @@ _READERS: Mapping[Kind, tuple[str, str]] = {
 }
 """mutagen's module and class for each: a reader of the stream alone, or of the whole (miniature) file."""
 
+_COUNTED = frozenset({Kind.FLAC, Kind.MP4})
+"""Where the bitrate is counted from the audio's bytes: mutagen would take FLAC's from the size of the miniature, and
+the headers of MP4 say 0 or, for ALAC, what the music had before it was compressed."""
+
 _CODECS = {
     "ac-3": "ac3",
     "ec-3": "eac3",
@@ -64,10 +68,10 @@ def stream_of(source: Source, parts: Anatomy) -> Stream:
         info = _info(source, parts)
         duration, bitrate = getattr(info, "length", 0) or 0, getattr(info, "bitrate", 0) or 0
         rate, channels = getattr(info, "sample_rate", 0) or 0, getattr(info, "channels", 0) or 0
+    duration = duration or parts.duration_s or 0
     if not _within(duration, _LONGEST_S):
         duration = 0
-    if duration and (bitrate <= 0 or parts.kind is Kind.FLAC):
-        # mutagen computes FLAC's from the size of the file, and knows the miniature's.
+    if duration and (bitrate <= 0 or (parts.kind in _COUNTED and parts.audio_bytes)):
         bitrate = parts.audio_bytes * 8 / duration
     elif bitrate > 0 and parts.kind is Kind.MPEG and not duration:
         duration = parts.audio_bytes * 8 / bitrate  # a Xing frame that says 0 frames

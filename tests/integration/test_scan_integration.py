@@ -97,7 +97,7 @@ def test_a_drive_inside_the_library_that_is_unmounted_keeps_its_rows(psm: Psm, t
     with mounted(root / "usb", size="4m"):
         write_flac(root / "usb" / "a.flac", title="On the drive")
         assert psm.json("scan", root)["added"] == 6
-    gone = psm.json("scan", "--quick")
+    gone = psm.json("scan", "--quick", code=3)
     assert (gone["missing"], gone["complete"]) == (0, False)
     assert "away" in gone["notes"][0]
     with mounted(root / "usb", size="4m"):

@@ -18,7 +18,7 @@ from psm.ingest.formats.flac import flac_file
 from psm.ingest.formats.mp4 import is_mp4, mp4_file
 from psm.ingest.formats.ogg import ogg_file
 from psm.ingest.formats.source import Malformed, Source, Window
-from psm.ingest.formats.streams import adts_stream, is_old_musepack, mpeg_stream, tta_stream, whole_stream
+from psm.ingest.formats.streams import framed_stream, is_old_musepack, tta_stream, whole_stream
 
 __all__ = ["Anatomy", "Kind", "Malformed", "Source", "Span", "StreamFacts", "TagBlock", "TagForm", "Window", "dissect"]
 
@@ -59,7 +59,7 @@ def dissect(source: Source, *, extension: bytes = b"") -> Anatomy:
     for mark, kind in _STREAM_MARKS:
         if header.startswith(mark):
             return whole_stream(source, kind, start, front)
-    if found := mpeg_stream(source, start, front) or adts_stream(source, start, front):
+    if found := framed_stream(source, start, front):
         return found
     if extension in {b".mpc", b".mp+", b".mpp"} and is_old_musepack(header):
         return whole_stream(source, Kind.MUSEPACK, start, front)

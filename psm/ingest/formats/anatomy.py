@@ -82,7 +82,7 @@ class Anatomy:
     end. ``extent`` is the audio's whole size, in bytes (in samples for Ogg, whose bytes can be known only by walking
     all its pages). ``tags`` come in order of trust. One of three says what the stream is: ``header``, a miniature of
     the file, its headers alone, for mutagen to read; ``stream``, the range that mutagen can read itself; or ``facts``.
-    ``md5`` is FLAC's own sum of the decoded audio.
+    ``md5`` is FLAC's own sum of the decoded audio; ``duration_s`` is known here only where no header says it.
     """
 
     kind: Kind
@@ -95,6 +95,7 @@ class Anatomy:
     facts: StreamFacts | None = None
     codec: str | None = None
     md5: str | None = None
+    duration_s: float | None = None
 
 
 def anatomy(

@@ -6,9 +6,10 @@ Format: ISO 14496-12; the tags are Apple's, https://developer.apple.com/document
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psm.ingest.formats.anatomy import LARGEST_VALUE, Anatomy, Kind, Span, TagBlock, TagForm, anatomy
+from psm.ingest.formats.fragments import default_units, fragment_units, timescale
 from psm.ingest.formats.source import Malformed, Source
 
 _MOST_ATOMS = 2_000
@@ -41,17 +42,38 @@ def is_mp4(header: bytes) -> bool:
 def mp4_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     """The file whose atoms begin at ``start``."""
     audio: list[Span] = []
+    fragments: list[_Atom] = []
     moov: _Atom | None = None
     for atom in _atoms(source, start, source.size):
         if atom.name == b"mdat":
             audio.append(Span(atom.body, min(atom.end, source.size)))
         elif atom.name == b"moov" and not moov:
             moov = atom
+        elif atom.name == b"moof":
+            fragments.append(atom)
     if moov is None:
         raise Malformed("the MP4 file has no header (moov): it may have been cut off")
     header = _FTYP + _miniature(source, moov, {b"mvhd", b"trak"})
     tags = _FTYP + _miniature(source, moov, {b"udta"})
-    return anatomy(Kind.MP4, audio, [TagBlock(TagForm.MP4, tags), *front], header=header)
+    parts = anatomy(Kind.MP4, audio, [TagBlock(TagForm.MP4, tags), *front], header=header)
+    return replace(parts, duration_s=_fragments_s(source, moov, fragments)) if fragments else parts
+
+
+def _fragments_s(source: Source, moov: _Atom, fragments: list[_Atom]) -> float | None:
+    scale = timescale(_content(source, moov, b"trak", b"mdia", b"mdhd"))
+    default = default_units(_content(source, moov, b"mvex", b"trex"))
+    units = sum(fragment_units(_leaf(source, atom), default) for atom in fragments)
+    return units / scale if scale else None
+
+
+def _content(source: Source, atom: _Atom, *path: bytes) -> bytes:
+    """The content of the first atom at the end of a path, empty when there is none."""
+    for name in path:
+        found = next((child for child in _atoms(source, atom.body, atom.end) if child.name == name), None)
+        if found is None:
+            return b""
+        atom = found
+    return source.read(atom.body, min(atom.end - atom.body, LARGEST_VALUE))
 
 
 def _atoms(source: Source, start: int, end: int) -> Iterator[_Atom]:

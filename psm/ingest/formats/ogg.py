@@ -59,7 +59,8 @@ def ogg_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     tail_pages = _last_pages(source, audio_start, page.serial)
     tail = _last_of(_payload(iter(tail_pages), most=_LARGEST_PAGE), _SAMPLE_BYTES)
     # A short file's end is its start again: each byte counts once.
-    audio = [*head, *(span for span in tail if not head or span.start >= head[-1].end)]
+    head_end = head[-1].end if head else audio_start
+    audio = [*head, *(Span(max(span.start, head_end), span.end) for span in tail)]
     samples = max((page.granule for page in tail_pages), default=0)
     audio_bytes = max(0, source.size - audio_start)
     return Anatomy(
@@ -202,14 +203,23 @@ def _last_of(spans: list[Span], most: int) -> list[Span]:
 
 
 def _last_pages(source: Source, audio_start: int, serial: int) -> list[_Page]:
-    """The stream's pages in the last 64 KB of the file (the largest page has that size), those of the audio alone."""
-    offset = max(audio_start, source.size - _LARGEST_PAGE)
+    """The stream's last pages with a sample's worth of audio, as far as there is one."""
+    for room in (_LARGEST_PAGE, 3 * _LARGEST_PAGE):
+        offset = max(audio_start, source.size - room)
+        pages = _chain_in(source, offset, serial)
+        if offset == audio_start or sum(page.end - page.body for page in pages) >= _SAMPLE_BYTES:
+            break
+    return pages
+
+
+def _chain_in(source: Source, offset: int, serial: int) -> list[_Page]:
+    """The stream's pages between here and the end of the file."""
     tail = source.read(offset, source.size - offset)
     found = tail.find(b"OggS\0")
     while found >= 0:
         pages = list(_pages(source, offset + found, serial))
-        # Where "OggS" only happens to stand in a packet, no chain of pages leads from it to the end.
-        if pages and any(page.granule != _NO_GRANULE for page in pages):
+        # Where "OggS" only happens to stand in a packet, no page follows it.
+        if any(page.granule != _NO_GRANULE for page in pages):
             return pages
         found = tail.find(b"OggS\0", found + 1)
     return []

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from psm.ingest.formats.anatomy import Anatomy, Kind, Span, StreamFacts, TagBlock, TagForm, anatomy
 from psm.ingest.formats.edges import tags_behind
-from psm.ingest.formats.source import HEAD_BYTES, Source
+from psm.ingest.formats.source import HEAD_BYTES, NEAR_BYTES, Source
 
 _SEARCHED_BYTES = 4 * HEAD_BYTES
+_SEARCH_STEP = 4 * 1024
+_LONGEST_HEADER = 7
 _FRAMES_IN_A_ROW = 3
 
 _MPEG1_KBPS = {
@@ -43,29 +45,24 @@ def tta_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     return anatomy(Kind.TTA, [Span(start, end)], _by_trust(Kind.TTA, front + behind), facts=facts, codec=Kind.TTA.value)
 
 
-def mpeg_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy | None:
-    """MPEG audio, layer 1 to 3, if that is what begins at or soon after ``start``.
+def framed_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy | None:
+    """MPEG audio (layer 1 to 3) or AAC in ADTS frames, if either is what begins at or soon after ``start``.
 
-    The audio begins with the first real frame: the Xing, Info or VBRI frame before it holds no sound, and programs that
+    MPEG audio begins with the first real frame: the Xing, Info or VBRI frame before it holds no sound, and programs that
     repair or copy a stream write it anew.
     """
     end, behind = tags_behind(source, start)
-    first = _first_frame(source, start, end, _mpeg_frame_bytes)
+    first = _first_frame(source, start, end)
     if first is None:
         return None
-    audio = first + _mpeg_frame_bytes(source.read(first, 4)) if _is_info_frame(source, first) else first
-    tags = _by_trust(Kind.MPEG, front + behind)
-    return anatomy(Kind.MPEG, [Span(audio, end)], tags, stream=Span(first, end), codec=_mpeg_codec(source, first))
-
-
-def adts_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy | None:
-    """AAC in ADTS frames, if that is what begins at or soon after ``start``."""
-    end, behind = tags_behind(source, start)
-    first = _first_frame(source, start, end, _adts_frame_bytes)
-    if first is None:
-        return None
+    header = source.read(first, _LONGEST_HEADER)
     stream = Span(first, end)
-    return anatomy(Kind.ADTS, [stream], _by_trust(Kind.ADTS, front + behind), stream=stream, codec=Kind.ADTS.value)
+    if _adts_frame_bytes(header):
+        tags = _by_trust(Kind.ADTS, front + behind)
+        return anatomy(Kind.ADTS, [stream], tags, stream=stream, codec=Kind.ADTS.value)
+    audio = first + _mpeg_frame_bytes(header) if _is_info_frame(source, first) else first
+    tags = _by_trust(Kind.MPEG, front + behind)
+    return anatomy(Kind.MPEG, [Span(audio, end)], tags, stream=stream, codec=f"mp{_layer(header)}")
 
 
 def is_old_musepack(header: bytes) -> bool:
@@ -81,21 +78,26 @@ def _by_trust(kind: Kind, blocks: list[TagBlock]) -> list[TagBlock]:
     return sorted(blocks, key=lambda block: order.index(block.form) if block.form in order else len(order))
 
 
-def _first_frame(source: Source, start: int, end: int, frame_bytes: Callable[[bytes], int]) -> int | None:
-    """The first place where several frames follow each other without a gap (or fill what is there)."""
-    searched = source.read(start, min(_SEARCHED_BYTES, end - start), ahead=HEAD_BYTES)
-    offset = searched.find(b"\xff")
-    while offset >= 0:
-        length = frame_bytes(searched[offset : offset + 7])
-        if length and _frames_follow(source, start + offset, end, frame_bytes):
-            return start + offset
-        offset = searched.find(b"\xff", offset + 1)
+def _first_frame(source: Source, start: int, end: int) -> int | None:
+    """The first place where several frames of one kind follow each other without a gap (or fill what is there)."""
+    for position in range(start, min(start + _SEARCHED_BYTES, end), _SEARCH_STEP):
+        ahead = NEAR_BYTES if position == start else HEAD_BYTES
+        searched = source.read(position, min(_SEARCH_STEP + _LONGEST_HEADER, end - position), ahead=ahead)
+        offset = searched.find(b"\xff", 0, _SEARCH_STEP)
+        while offset >= 0:
+            header = searched[offset : offset + _LONGEST_HEADER]
+            if any(
+                frame_bytes(header) and _frames_follow(source, position + offset, end, frame_bytes)
+                for frame_bytes in (_mpeg_frame_bytes, _adts_frame_bytes)
+            ):
+                return position + offset
+            offset = searched.find(b"\xff", offset + 1, _SEARCH_STEP)
     return None
 
 
 def _frames_follow(source: Source, position: int, end: int, frame_bytes: Callable[[bytes], int]) -> bool:
     for count in range(_FRAMES_IN_A_ROW):
-        length = frame_bytes(source.read(position, min(7, end - position)))
+        length = frame_bytes(source.read(position, min(_LONGEST_HEADER, end - position)))
         if not length:
             # A very short file may hold fewer frames; what follows them is then its end.
             return count >= 2 and position >= end
@@ -108,7 +110,7 @@ def _mpeg_frame_bytes(header: bytes) -> int:
     use)."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
-    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    version, layer = header[1] >> 3 & 3, _layer(header)
     bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
     if version == 1 or layer == 4 or bitrate in {0, 15} or rate == 3:
         return 0
@@ -121,8 +123,8 @@ def _mpeg_frame_bytes(header: bytes) -> int:
     return slots * bits // hertz + padding
 
 
-def _mpeg_codec(source: Source, frame: int) -> str:
-    return f"mp{4 - (source.read(frame, 2)[1] >> 1 & 3)}"
+def _layer(header: bytes) -> int:
+    return 4 - (header[1] >> 1 & 3)
 
 
 def _is_info_frame(source: Source, frame: int) -> bool:
