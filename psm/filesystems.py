@@ -228,7 +228,7 @@ def _table(text: bytes) -> tuple[tuple[Mount, ...], tuple[bytes, ...]]:
     return mounts, tuple({m.point for m in mounts if not _told(m).is_local})
 
 
-def _mac_mounts() -> bytes:
+def _mac_mounts() -> bytes:  # pragma: no cover
     """The array of ``struct statfs`` of all mounts, as the system has them in memory: no server is asked."""
     import ctypes
 
@@ -244,7 +244,7 @@ def _mac_mounts() -> bytes:
     return buffer.raw[: max(count, 0) * _STATFS.size]
 
 
-def _on_windows(path: bytes) -> FileSystem:
+def _on_windows(path: bytes) -> FileSystem:  # pragma: no cover
     import ctypes
 
     kernel = getattr(ctypes, "WinDLL")("kernel32", use_last_error=True)  # noqa: B009  (it is there on Windows only)

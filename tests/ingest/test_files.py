@@ -394,6 +394,22 @@ def test_two_links_to_one_folder_outside_give_it_once(root: Path, tmp_path: Path
     assert found["c"].ignored == "it is the same folder as a/x"
 
 
+def test_folders_are_all_walked_where_the_file_system_has_no_inodes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root, "a/1.mp3", "b/2.mp3")
+
+    class OsWithoutInodes:
+        def __getattr__(self, name: str) -> object:
+            return getattr(os, name)
+
+        def stat(self, place: bytes) -> os.stat_result:
+            return os.stat_result((0o040755, 0, 0, *os.stat(place)[3:]))
+
+    monkeypatch.setattr(files_module, "os", OsWithoutInodes())
+    assert paths(walked(root)) == ["a/1.mp3", "b/2.mp3"]
+
+
 def test_no_descriptor_is_left_open(root: Path) -> None:
     make(root, "a/b/1.mp3", "c/2.mp3")
     before = os.listdir("/proc/self/fd")
@@ -447,6 +463,18 @@ def test_paths_longer_than_the_system_takes_are_walked_and_opened(root: Path, na
     assert explain(bytes(root), path, POLICY, follow_symlinks=True)[-1].endswith(" is scanned.")
     with pytest.raises(FileNotFoundError), open_path(bytes(root), b"nope/" + path) as place:
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot open such paths")
+def test_a_file_is_found_whose_folder_just_fits_and_its_own_path_does_not(root: Path) -> None:
+    rest = 4_090 - len(bytes(root)) - 1
+    folder = b"/".join([b"n" * 200] * (rest // 201) + [b"m" * (rest % 201)])
+    os.makedirs(bytes(root) + b"/" + folder)
+    here = os.open(bytes(root) + b"/" + folder, os.O_RDONLY)
+    os.close(os.open(b"song.mp3", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    *_, last = walk(bytes(root), POLICY, follow_symlinks=True)
+    assert (last.path, [f.name for f in last.files], last.file_errors) == (folder, [b"song.mp3"], ())
 
 
 def test_a_short_path_is_opened_by_itself(root: Path) -> None:

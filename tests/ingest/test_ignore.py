@@ -1,5 +1,6 @@
 """The ignore policy: names, configured patterns and the lines of marker files."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -184,6 +185,8 @@ def ignored_by(content: bytes, path: bytes, *, is_folder: bool = False) -> bool:
         (b"[a-\\", b"a", False),
         (b"a\\", b"a\\", False),
         (b"?", b"\xff", True),
+        (b"a[/]b", b"a/b", False),
+        (b"/a[!x]b", b"a/b", False),
         (b"\xff*", b"\xff\xfe.ogg", True),
         (b"!\n/\nc", b"c", True),
         (b"B.ogg", b"b.ogg", False),
@@ -207,11 +210,15 @@ _COMPONENTS = st.one_of(
     .map("".join)
     .filter(lambda text: "**" not in text),
 )
-_LINES = st.tuples(
-    st.sampled_from(["", "!", "/", "#", "\\", " "]),
-    st.lists(_COMPONENTS, min_size=1, max_size=3).map("/".join),
-    st.sampled_from(["", "/", " ", "\\ ", "\r"]),
-).map("".join)
+_LINES = (
+    st.tuples(
+        st.sampled_from(["", "!", "/", "#", "\\", " "]),
+        st.lists(_COMPONENTS, min_size=1, max_size=3).map("/".join),
+        st.sampled_from(["", "/", " ", "\\ ", "\r"]),
+    )
+    .map("".join)
+    .filter(lambda line: not re.search(r"[^/!]\*\*", line.removeprefix("!")))
+)
 _PATHS = st.lists(st.text("abB[]\\ -!#*\n", min_size=1, max_size=2), min_size=1, max_size=3).map("/".join)
 
 
