@@ -53,6 +53,26 @@ def stage(folder: bytes, content: bytes, *, kind: str, like: bytes | None = None
     return path
 
 
+def set_aside(path: bytes) -> bytes:
+    """Gives what is at ``path`` a second name that is free, ``….bak`` or ``….bak2`` and so on, and returns it.
+
+    It may still be at ``path`` as well. Raises OSError.
+    """
+    number = 1
+    while True:
+        backup = path + (b".bak" if number == 1 else b".bak%d" % number)
+        number += 1
+        if os.path.lexists(backup):
+            continue
+        try:
+            os.link(path, backup, follow_symlinks=False)
+        except FileExistsError:
+            continue
+        except (OSError, NotImplementedError):  # FAT has no links, and folders cannot be linked
+            os.rename(path, backup)
+        return backup
+
+
 def is_leftover(name: bytes, *, kind: str) -> bool:
     """Whether ``name`` is that of a temporary file of ``kind``."""
     return re.fullmatch(rb"\.psm-" + kind.encode() + rb"-\d+-\d+\.tmp", name) is not None

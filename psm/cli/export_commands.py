@@ -171,13 +171,11 @@ def show_export(result: "ExportResult", *, as_json: bool) -> None:
     if as_json:
         render.as_json(export_document(result))
         return
-    if result.playlists:
+    # Of many playlists most are unchanged most of the time: those are counted, the others listed.
+    if changed := [p for p in result.playlists if p.outcome is not Outcome.UNCHANGED]:
         render.table(
             ("profile", "playlist", "tracks", "missing", "", "file"),
-            [
-                (p.profile, p.playlist, p.tracks, p.missing, p.outcome.value, render.shown_path(p.path))
-                for p in result.playlists
-            ],
+            [(p.profile, p.playlist, p.tracks, p.missing, p.outcome.value, render.shown_path(p.path)) for p in changed],
         )
     written, same = result.count(Outcome.WRITTEN), result.count(Outcome.UNCHANGED)
     render.line(f"{written:,} written, {same:,} unchanged, {len(result.removed):,} removed.")

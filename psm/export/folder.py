@@ -211,29 +211,12 @@ def _put(folder: bytes, change: Change) -> Written:
             discard([change])
             return Written(name, kept="it was changed while psm was exporting")
         if change.backup:
-            backup = _set_aside(path)
+            backup = atomic.set_aside(path)
         os.replace(change.temporary, path)
     except OSError as e:
         discard([change])
         return Written(name, backup=backup, error=e.strerror or str(e))
     return Written(name, backup=backup)
-
-
-def _set_aside(path: bytes) -> bytes:
-    """Gives what is at ``path`` a second name that is free, ``….bak`` or ``….bak2`` and so on, and returns it."""
-    number = 1
-    while True:
-        backup = path + (b".bak" if number == 1 else b".bak%d" % number)
-        number += 1
-        if os.path.lexists(backup):
-            continue
-        try:
-            os.link(path, backup, follow_symlinks=False)
-        except FileExistsError:
-            continue
-        except (OSError, NotImplementedError):  # FAT has no links, and folders cannot be linked
-            os.rename(path, backup)
-        return backup
 
 
 def _remove(folder: bytes, entry: ManifestEntry) -> bool:
