@@ -20,11 +20,13 @@ Item = TypeVar("Item", int, str, bytes)
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """What the match stage has seen: the generations of its inputs, its settings and the version of its algorithm."""
+    """What the match stage has seen: the generations of its inputs, its settings and the version of its algorithm.
+
+    Decisions are not among them: whoever stores one queues its tracks in the same transaction.
+    """
 
     library_files: int
     tracks: int
-    decisions: int
     settings: str
     version: str
 
@@ -49,7 +51,6 @@ def inputs(connection: sqlite3.Connection, *, settings: str, version: str) -> Co
     return Consumed(
         library_files=metadata.generation(connection, "library_files"),
         tracks=metadata.generation(connection, "tracks"),
-        decisions=metadata.generation(connection, "decisions"),
         settings=settings,
         version=version,
     )
@@ -82,16 +83,6 @@ def queue_all_tracks(connection: sqlite3.Connection) -> None:
     """Asks for every track to be matched again."""
     connection.execute("DELETE FROM match_queue")
     connection.execute("INSERT INTO match_queue (track_id) SELECT id FROM tracks ORDER BY id")
-
-
-def queue_decided(connection: sqlite3.Connection) -> None:
-    """Asks for every track to be matched again that a person has decided, or whose match was decided."""
-    rows = connection.execute(
-        "SELECT id FROM tracks WHERE key IN (SELECT track_key FROM decisions) "
-        "UNION SELECT track_id FROM matches WHERE method = ?",
-        (Method.MANUAL.value,),
-    ).fetchall()
-    queue_tracks(connection, (row[0] for row in rows))
 
 
 def queue_decided_files(connection: sqlite3.Connection, *, since: int) -> None:

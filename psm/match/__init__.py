@@ -1,4 +1,53 @@
-"""Whether a track and a file are one recording: pure functions, no I/O."""
+"""Whether a track and a file are one recording: pure functions, no I/O.
+
+A track is what a playlist asks for, a file what the library has. Over years a person forgives a gap, and never a
+wrong song: so refusing is the hard part, and every piece of evidence is weighed by a rule that can be told to a music
+lover.
+
+**1. One spelling** (``normalize``). "Sigur Rós", "SIGUR ROS" and the full-width form are the same words; ``$`` and
+``!`` inside a name are letters (A$AP, P!nk). Every script keeps its letters.
+
+**2. Titles are taken apart** (``titles``). "Halo (feat. Jay-Z) - Live at Wembley [2011 Remaster]" is the song *halo*,
+it is *live*, Jay-Z is a guest, and the remaster says nothing: it is the same recording. Kinds of versions (live,
+remix and whose, acoustic, instrumental, karaoke, demo, part 2, sped up …) are other recordings. Leading brackets
+belong to the title ("(I Can't Get No) Satisfaction"); "Feather" has no "feat"; an addition that repeats the album
+says nothing.
+
+**3. Artists are a set** (``artists``). Order and separators vary, guests may stand in the title, and "AC/DC" is a
+name. All names of the shorter list found in the longer one agree fully. Two songs that share a guest alone are not
+the same.
+
+**4. Several readings** (``views``). "03 Halo" is also "Halo"; "Beyoncé - Halo" in one field is also Beyoncé's Halo; a
+file without tags is what its name says. The best pair of readings counts.
+
+**5. Candidates by keys** (``candidates``). A file is looked at for a track only if they share a key: an ISRC, a
+MusicBrainz id, a path, the squashed name of the song, or the beginnings of a word of the artist and a word of the
+title. "Led Zepplin - Stairway to Heven" shares ``p:zepp|stai`` with the right spelling. Keys depend on the item
+alone. That is what makes it possible to match again only what a change can affect: the tracks that share an old or a
+new key of a changed file.
+
+**6. Likeness** (``scoring``) is a product, from 0 to 1:
+
+- title: 1 for the same words, 0.97 when a subtitle is left out ("Brandy (You're a Fine Girl)"); else the share of
+  words that both have, by weight, where a misspelt word counts and a *replaced* one counts twice against ("The Night
+  of the Wolf" is not "The Night of the Fox"); another number in it, or a version on one side alone, is refused;
+- artists: 1 when they agree, 0.4 when they are others, 0.75 or 0.88 when one side names nobody;
+- duration: 1 up to 3 s, 0.985 up to the tolerance (``match.duration_tolerance_s``), then falling: 0.93, 0.8, 0.75,
+  0.65. Graded, never a window. An unknown duration is 0.97;
+- the same album takes a tenth off what is missing to 1. Another album says next to
+  nothing (0.98, and only where no duration is known): reissues differ rightly.
+
+  *Worked example.* Wanted: "Good Times - 2018 Remaster", CHIC, 486 s. File: "Good Times", Chic, 480 s: same title
+  (1), same artist (1), 6 s shorter (0.985): 0.985, exact. File: "Good Times (Live)", 486 s: only the file is live, so
+  the title counts half: 0.5, refused. File: "Good Times", Chic, 220 s (the single): 0.65, refused: a gap rather than
+  another edit.
+
+**7. The decision** (``decide``), surest first: a file chosen by hand; the file that the playlist names; an equal ISRC
+or MusicBrainz recording, unless title or duration speak against it (one equal ISRC in a hundred belongs to another
+song: then it is evidence only); then the best likeness at or above ``match.threshold``. A rejected file never
+answers. Among equals the lossless file goes before the lossy one, the album before the compilation, the higher
+bitrate, at last the path: never the number of a row, so that a database built anew answers the same.
+"""
 
 from psm.match.normalize import normalize, search_key, track_key
 

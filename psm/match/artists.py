@@ -1,7 +1,7 @@
 """Artists as a set of names: order and separators vary, and some names contain them."""
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,11 +22,13 @@ _GUESTS_ALONE = 0.85
 class Artists:
     """Who made a recording. ``names`` are single squashed names, ``wholes`` the strings as credited, also squashed.
 
-    ``main`` is the first name. All without a leading "the"; placeholders such as "Various Artists" are left out.
+    ``all`` is the whole credit in one, ``main`` the first name. None has a leading "the"; placeholders such as "Various
+    Artists" are left out.
     """
 
     names: frozenset[str] = frozenset()
     wholes: frozenset[str] = frozenset()
+    all: str = ""
     main: str = ""
     tokens: frozenset[str] = frozenset()
 
@@ -52,13 +54,7 @@ def parse_artists(credited: tuple[str, ...], guests: tuple[str, ...] = ()) -> Ar
                 names[name] = None
                 tokens.update(normalize(part).split())
     tokens.discard("the")
-    return Artists(frozenset(names), frozenset(wholes), next(iter(names), ""), frozenset(tokens))
-
-
-def split_names(credited: Sequence[str]) -> tuple[str, ...]:
-    """The single names in artist strings, normalised, in order, without placeholders."""
-    found = (normalize(part) for text in credited for part in _SEPARATOR.split(text))
-    return tuple(dict.fromkeys(n for n in found if n.replace(" ", "") not in NOBODY))
+    return Artists(frozenset(names), frozenset(wholes), "".join(wholes), next(iter(names), ""), frozenset(tokens))
 
 
 def is_nobody(text: str) -> bool:
@@ -75,15 +71,18 @@ def compare_artists(track: Artists, file: Artists) -> ArtistVerdict:
     if not track.names or not file.names:
         return ArtistVerdict(None)
     asked = len(track.names)
-    if track.wholes & file.wholes:
-        return ArtistVerdict(1.0, max(1, len(track.names & file.names)), asked)
     common = len(track.names & file.names)
+    if track.all and track.all == file.all:
+        return ArtistVerdict(1.0, max(1, common), asked)
     if common < min(asked, len(file.names)):
         common += _similar(track.names - file.names, file.names - track.names)
+    if not common:
+        common = len(track.wholes & file.wholes)  # a name that holds a separator, among others: AC/DC
     if common:
         share = common / min(asked, len(file.names))
         # Who shares a guest alone ("X feat. Z", "Y feat. Z") is somebody else, more often than not.
-        guests_alone = not _similar({track.main}, file.names) and not _similar({file.main}, track.names)
+        mine, theirs = track.names | track.wholes, file.names | file.wholes
+        guests_alone = not _similar({track.main}, theirs) and not _similar({file.main}, mine)
         return ArtistVerdict(_GUESTS_ALONE if guests_alone else 0.93 + 0.07 * share, common, asked)
     return ArtistVerdict(_overlap(track.tokens, file.tokens), 0, asked)
 

@@ -11,7 +11,7 @@ from rapidfuzz.distance import OSA
 
 from psm.config import MatchConfig
 from psm.match.artists import ArtistVerdict, compare_artists
-from psm.match.titles import Title, numbers
+from psm.match.titles import Album, Title, numbers
 from psm.match.views import Described, View
 from psm.match.vocabulary import COMMON_WORDS
 
@@ -22,6 +22,7 @@ SAME_ARTISTS = 0.93
 """From this artist score on, at least one name is the same."""
 
 _CLOSE_S = 3.0
+_LIKE = 0.96  # the most for titles that are not the same words, or leave a version unsaid
 _ROUGHLY = 60.0  # titles that share less than this are not worth a look word by word
 _LEFT_UNSAID = (
     "extended",
@@ -134,27 +135,30 @@ def _duration_factor(apart_s: float | None, cfg: MatchConfig, good: list[str], b
     return 0.65
 
 
-def _same_album(mine: Title | None, theirs: Title | None) -> bool:
+def _same_album(mine: Album | None, theirs: Album | None) -> bool:
     return mine is not None and theirs is not None and mine.core == theirs.core
 
 
 def _compare_titles(
-    mine: View, theirs: View, my_album: Title | None, their_album: Title | None, apart_s: float | None
+    mine: View, theirs: View, my_album: Album | None, their_album: Album | None, apart_s: float | None
 ) -> _TitleVerdict:
     a, b = mine.title, theirs.title
-    if a.full.replace(" ", "") == b.full.replace(" ", ""):
-        return _TitleVerdict(1.0, good=("same title",), bad=())
-    verdict = _compare_words(a, b)
+    same = a.full.replace(" ", "") == b.full.replace(" ", "")
+    verdict = _TitleVerdict(1.0, good=("same title",)) if same else _compare_words(a, b)
     if verdict.score == 0.0:
         return verdict
-    differing, unsaid = _differing_versions(mine, theirs, my_album, their_album, apart_s)
+    close = apart_s is not None and abs(apart_s) <= _CLOSE_S
+    differing, unsaid = ([], []) if same else _differing_versions(mine, theirs, my_album, their_album, close=close)
+    imitation = _only_one(a, b, my_album, their_album, "karaoke")
+    if imitation:
+        differing.append(f"only the {imitation} is karaoke")
     if differing:
-        words = tuple(f"only the {side} is {kind}" if side else kind for kind, side in differing)
-        return _TitleVerdict(verdict.score * 0.5, True, verdict.good, verdict.bad + words)
+        return _TitleVerdict(verdict.score * 0.5, True, verdict.good, (*verdict.bad, *differing))
+    live = _only_one(a, b, my_album, their_album, "live")
+    if live and not close:
+        unsaid.append(f"only the album of the {live} is live")
     if unsaid:
-        return _TitleVerdict(
-            verdict.score * SAME_TITLE, False, verdict.good, (*verdict.bad, "the version is not named")
-        )
+        return _TitleVerdict(min(verdict.score, _LIKE), False, verdict.good, (*verdict.bad, *unsaid))
     return verdict
 
 
@@ -189,7 +193,7 @@ def _similarity(one: str, other: str) -> float:
         return 1.0
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) >= _CUT_TITLE and longer.startswith(shorter):
-        return 0.96
+        return _LIKE
     roughly = fuzz.token_sort_ratio(one, other, score_cutoff=_ROUGHLY)
     if roughly == 0:
         return 0.0
@@ -197,8 +201,8 @@ def _similarity(one: str, other: str) -> float:
     if len(a) != len(b) and min(len(left), len(right)) >= 8:
         joined = fuzz.ratio(left, right) / 100
         if joined >= 0.95:  # words run together or pulled apart, and at most a slip
-            return joined
-    return _align(a, b)
+            return min(joined, _LIKE)
+    return min(_align(a, b), _LIKE)
 
 
 def _align(a: list[str], b: list[str]) -> float:
@@ -243,34 +247,33 @@ def _long(title: Title) -> str:
 
 
 def _differing_versions(
-    mine: View, theirs: View, my_album: Title | None, their_album: Title | None, apart_s: float | None
-) -> tuple[list[tuple[str, str]], bool]:
-    """The versions that one side names and the other does not: (version, which side), or what differs within one.
-
-    And whether there is one that the other side may leave unsaid.
-    """
+    mine: View, theirs: View, my_album: Album | None, their_album: Album | None, *, close: bool
+) -> tuple[list[str], list[str]]:
+    """The versions that the title of one side names and the other does not, in words; and those it may leave unsaid."""
     a, b = mine.title, theirs.title
-    close = apart_s is not None and abs(apart_s) <= _CLOSE_S
-    found: list[tuple[str, str]] = []
-    unsaid = False
+    found: list[str] = []
+    unsaid: list[str] = []
     for kinds, naming, other, side, other_album in (
         (a.kinds - b.kinds, mine, theirs, "track", their_album),
         (b.kinds - a.kinds, theirs, mine, "file", my_album),
     ):
         for kind in sorted(kinds):
-            if _implied(kind, naming, other, other_album, close=close):
-                unsaid = True
-            else:
-                found.append((kind, side))
-    imitations = [album is not None and "karaoke" in album.kinds for album in (my_album, their_album)]
-    if imitations[0] != imitations[1] and "karaoke" not in a.kinds | b.kinds:
-        found.append(("karaoke", "track" if imitations[0] else "file"))
+            implied = _implied(kind, naming, other, other_album, close=close)
+            (unsaid if implied else found).append(f"only the {side} is {kind}")
     if "remix" in a.kinds & b.kinds and a.credit and b.credit and not _same_credit(a, b):
-        found.append(("another remix", ""))
+        found.append("another remix")
     return found, unsaid
 
 
-def _implied(kind: str, naming: View, other: View, other_album: Title | None, *, close: bool) -> bool:
+def _only_one(a: Title, b: Title, my_album: Album | None, their_album: Album | None, kind: str) -> str:
+    """Which side is of this kind by its album alone, while the other is not at all: "track", "file" or ""."""
+    by_album = [album is not None and kind in album.kinds for album in (my_album, their_album)]
+    if by_album[0] == by_album[1] or kind in a.kinds | b.kinds:
+        return ""
+    return "track" if by_album[0] else "file"
+
+
+def _implied(kind: str, naming: View, other: View, other_album: Album | None, *, close: bool) -> bool:
     """Whether the other side may leave a version unsaid: its album says it, or the remixer is among the artists."""
     if kind in ("live", "acoustic", "instrumental") and other_album is not None and kind in other_album.kinds:
         return True

@@ -15,7 +15,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(rf"\b(?:{pattern})\b"))
     for kind, pattern in (
         ("karaoke", "karaoke|in the style of|originally performed|made (?:famous|popular)|backing track|sing ?along"),
-        ("karaoke", "tribute(?: to)?|as performed by"),
+        ("tribute", "tribute(?: to)?|as performed by"),
         ("live", "live|unplugged|in concert|en vivo|ao vivo|en directo|(?:bbc|peel|kexp|radio|spotify) sessions?"),
         ("acoustic", "acoustic|acustic[oa]|stripped"),
         ("instrumental", "instrumentals?|inst|off vocal|without vocals"),
@@ -80,6 +80,14 @@ class Title:
     spellings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Album:
+    """An album's name, normalised, and the versions that its songs are: live, karaoke …"""
+
+    core: str
+    kinds: frozenset[str]
+
+
 @lru_cache(maxsize=16_384)
 def parse_title(text: str, album: str | None = None) -> Title:
     """Takes a title apart: "Song (feat. X) - Live at Wembley [2011 Remaster]" is "song", live, with guest X.
@@ -122,6 +130,13 @@ def parse_title(text: str, album: str | None = None) -> Title:
     squashed = (t.replace(" ", "") for t in (core, " ".join((core, *subtitles)), full))
     spellings = tuple(dict.fromkeys(squashed))
     return Title(core, full, tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests), spellings)
+
+
+@lru_cache(maxsize=16_384)
+def parse_album(text: str) -> Album:
+    """An album's name without its edition, and the versions that any of its words name: "Live at Wembley" is live."""
+    title = parse_title(text)
+    return Album(title.core, title.kinds | _kinds_of(title.full))
 
 
 def numbers(core: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psm.match.artists import Artists, is_nobody, parse_artists
 from psm.match.normalize import normalize
-from psm.match.titles import Title, parse_title
+from psm.match.titles import Album, Title, parse_album, parse_title
 from psm.models import FileFacts, Track
 
 _TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?:\s*[-._)]+\s*|\s+)(?=\S)")
@@ -27,10 +27,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A file or a track, ready to be compared. ``album`` is parsed as a title is: it may say live or karaoke."""
+    """A file or a track, ready to be compared."""
 
     views: tuple[View, ...]
-    album: Title | None
+    album: Album | None
     duration_s: float | None
     isrcs: frozenset[str]
     mb_recording_id: str | None
@@ -40,7 +40,7 @@ def describe_track(track: Track) -> Described:
     """The readings of what a playlist asks for."""
     return Described(
         views=tuple(_views(track.title, track.artists, None, number=None, album=track.album)),
-        album=parse_title(track.album) if track.album else None,
+        album=parse_album(track.album) if track.album else None,
         duration_s=track.duration_s or None,
         isrcs=frozenset([_isrc(track.isrc)] if track.isrc else []),
         mb_recording_id=track.mb_recording_id.lower() if track.mb_recording_id else None,
@@ -62,7 +62,7 @@ def describe_file(file: FileFacts) -> Described:
                 name=stem,
             )
         ),
-        album=parse_title(tags.album) if tags.album else None,
+        album=parse_album(tags.album) if tags.album else None,
         duration_s=tags.duration_s or None,
         isrcs=frozenset(map(_isrc, tags.isrcs)),
         mb_recording_id=tags.mb_recording_id.lower() if tags.mb_recording_id else None,

@@ -159,8 +159,6 @@ def _find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: Prog
             matches.queue_all_tracks(connection)
         elif seen is not None:
             matches.queue_decided_files(connection, since=seen.library_files)
-            if seen.decisions != now.decisions:
-                matches.queue_decided(connection)
         matches.record_consumed(connection, now)
     return True
 

@@ -1,0 +1,96 @@
+"""The keys under which tracks and files find each other."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from psm.match.candidates import file_keys, key_hash, nearest, track_keys
+from psm.match.views import describe_file, describe_track
+from psm.models import FileFacts, Track, TrackTags
+
+
+def keys_of_file(*, path: bytes = b"/m/x.flac", readable: bool = True, **tags: object) -> frozenset[str]:
+    file = FileFacts(1, path, TrackTags(**tags), readable)  # type: ignore[arg-type]
+    return file_keys(file, describe_file(file))
+
+
+def keys_of_track(title: str, *artists: str, **fields: object) -> frozenset[str]:
+    track = Track(1, "k", title, artists, **fields)  # type: ignore[arg-type]
+    return track_keys(track, describe_track(track))
+
+
+@pytest.mark.parametrize(
+    ("title", "artists", "tags"),
+    [
+        ("Halo", ("Beyoncé",), {"title": "HALO", "artists": ("Beyonce",)}),
+        ("Blackbird", ("The Beatles",), {"title": "Black Bird", "artists": ("Beatles",)}),
+        ("Innuendo", ("Queen",), {"title": "Innuendoo", "artists": ("Queens",)}),
+        ("Halo", ("Beyoncé",), {"title": "Beyoncé - Halo"}),
+        ("Halo", ("Beyoncé",), {"title": "03 Halo", "artists": ("Beyoncé",), "track_number": 3}),
+        ("Brandy", (), {"title": "Brandy (You're a Fine Girl)", "artists": ("Looking Glass",)}),
+        ("Intro", ("The xx",), {"title": "Intro", "artists": ("The xx",)}),
+        ("ありがとう", ("いきものがかり",), {"title": "ありがとう", "artists": ("いきものがかり",)}),
+        ("!!!", ("!!!",), {"title": "!!!", "artists": ("!!!",)}),
+    ],
+)
+def test_descriptions_of_one_recording_meet(title: str, artists: tuple[str, ...], tags: dict[str, object]) -> None:
+    assert keys_of_track(title, *artists) & keys_of_file(**tags)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("title", "artists", "tags"),
+    [
+        ("Intro", ("The xx",), {"title": "Intro", "artists": ("M83",)}),
+        ("The Love of You", ("Queen",), {"title": "The Hate of You", "artists": ("Queen",)}),
+        ("Halo", ("Beyoncé",), {"title": "Roads", "artists": ("Portishead",)}),
+    ],
+)
+def test_what_has_only_common_words_in_common_does_not_meet(
+    title: str, artists: tuple[str, ...], tags: dict[str, object]
+) -> None:
+    assert not keys_of_track(title, *artists) & keys_of_file(**tags)  # type: ignore[arg-type]
+
+
+def test_proofs_are_keys() -> None:
+    one = keys_of_track("x", isrc="usrc17607839", mb_recording_id="F7F6", locations=(b"/m/\xff.mp3",))
+    assert one & keys_of_file(isrcs=("US-RC1-76-07839",))
+    assert one & keys_of_file(mb_recording_id="f7f6")
+    assert one & keys_of_file(path=b"/m/\xff.mp3")
+
+
+def test_a_file_that_could_not_be_read_is_found_by_its_path_alone() -> None:
+    assert keys_of_file(title="Halo", artists=("Beyoncé",), readable=False) == {"path:" + b"/m/x.flac".hex()}
+
+
+def test_a_file_without_tags_is_found_by_its_name() -> None:
+    assert keys_of_track("Halo", "Beyoncé") & keys_of_file(path=b"/m/Beyonc\xc3\xa9 - Halo.mp3")
+    assert keys_of_track("Halo", "Beyoncé") & keys_of_file(path=b"/m/03 - Halo.mp3", title="Track 03")
+
+
+def test_keys_stay_few_however_long_the_title() -> None:
+    many = keys_of_file(
+        title=" ".join(f"word{n:03d}" for n in range(300)), artists=tuple(f"Artist{n}" for n in range(80))
+    )
+    assert len(many) <= 49
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=20), st.lists(st.text(max_size=12), max_size=3), st.binary(min_size=1, max_size=20))
+def test_every_file_has_a_key_and_every_key_a_hash(title: str, artists: list[str], path: bytes) -> None:
+    keys = keys_of_file(path=path.replace(b"\0", b""), title=title, artists=tuple(artists))
+    assert keys
+    assert all(-(2**63) <= key_hash(key) < 2**63 for key in keys)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(min_size=1, max_size=20).filter(str.strip), st.text(min_size=1, max_size=12))
+def test_a_track_meets_the_file_that_says_the_same(title: str, artist: str) -> None:
+    assert keys_of_track(title, artist) & keys_of_file(title=title, artists=(artist,))
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    assert key_hash("t:halo") == -3135370545375796375
+
+
+def test_files_are_counted_by_shared_keys() -> None:
+    assert nearest([1, 2, 3], {1: [10], 2: [10, 11], 4: [12]}) == {10: 2, 11: 1}
