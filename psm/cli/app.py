@@ -47,8 +47,21 @@ def _add_commands() -> None:
     """Each module adds its commands when it is imported; the order here is the order of the help."""
     from importlib import import_module
 
-    for name in ("demo", "build", "scan", "library", "playlist", "match", "files", "export", "status", "config"):
+    names = ("demo", "build", "scan", "library", "playlist", "match", "files", "export", "report", "status", "config")
+    for name in names:
         import_module(f"psm.cli.{name}_commands")
 
 
+def _one_example_per_line(group: typer.Typer) -> None:
+    """The modules write examples in one line, where they are easy to read; the help shows each in one of its own."""
+    for command in group.registered_commands:
+        if command.epilog:
+            # The empty line in front keeps the others indented.
+            command.epilog = "\n" + command.epilog.replace(":  ", ":\n  ", 1).replace("  ·  ", "\n  ")
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _one_example_per_line(inner.typer_instance)
+
+
 _add_commands()
+_one_example_per_line(app)

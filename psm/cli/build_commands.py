@@ -7,9 +7,12 @@ import typer
 
 from psm.cli.app import app
 from psm.cli.session import JsonOption, exit_code, session, stoppable
+from psm.errors import ExitCode
 
 if TYPE_CHECKING:
     from psm.services.pipeline import BuildResult
+
+_GRAVEST_FIRST = (ExitCode.INTERRUPTED, ExitCode.REFUSED, ExitCode.FAILED)
 
 
 @app.command(epilog="Examples:  psm build --library ~/Music --playlists ~/playlists  ·  psm build  ·  psm build --full")
@@ -65,10 +68,18 @@ def build(
 def build_exit_code(result: "BuildResult") -> int:
     """The gravest of the stages' exit codes."""
     from psm.cli.export_commands import export_exit_code
+    from psm.cli.report_commands import report_exit_code
     from psm.cli.scan_commands import scan_exit_code
 
-    failed = result.export is not None and bool(export_exit_code(result.export))
-    return exit_code(stopped=result.stopped, failed=failed) or scan_exit_code(result.scan)
+    codes = {
+        exit_code(stopped=result.stopped),
+        scan_exit_code(result.scan),
+        exit_code(failed=result.imported is not None and result.imported.nothing_used),
+        exit_code(failed=result.pull is not None and result.pull.nothing_used and bool(result.pull.problems)),
+        ExitCode.DONE if result.export is None else export_exit_code(result.export),
+        ExitCode.DONE if result.report is None else report_exit_code(result.report),
+    }
+    return next((code for code in _GRAVEST_FIRST if code in codes), ExitCode.DONE)
 
 
 def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
@@ -87,11 +98,11 @@ def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
             "scan": scan_json(result.scan),
             "import": result.imported and result_document(result.imported),
             "pull": result.pull and result_document(result.pull),
-            "match": result.match and match_document(result.match, result.overrides),
+            "match": result.match and result.overrides and match_document(result.match, result.overrides),
             "export": result.export and export_document(result.export),
             "report": result.report and report_document(result.report),
             "duration_s": round(result.duration_s, 3),
-            "complete": not result.stopped and result.scan.complete,
+            "complete": result.complete,
         }
         render.as_json(document)
         return

@@ -1,6 +1,8 @@
 """``psm library``: the folders that hold the music."""
 
+import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ from psm.cli.app import app
 from psm.cli.session import JsonOption, session
 
 if TYPE_CHECKING:
+    from psm.models import Library
     from psm.services.libraries import LibraryState
 
 library = typer.Typer(help="The folders that hold your music.", no_args_is_help=True)
@@ -18,11 +21,14 @@ app.add_typer(library, name="library")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The library's name, as psm library list shows it.")]
 
 
-@library.command(epilog="Example:  psm library add /mnt/nas/music --name NAS")
+@library.command(epilog="Examples:  psm library add ~/Music  ·  psm library add /mnt/nas/music --name NAS")
 def add(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the music.")],
-    name: Annotated[str | None, typer.Option(help="What to call it; the folder's own name without.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call it; the folder's own name without.")
+    ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Add a folder of music. Libraries inside it become a part of it, and keep all that psm knows."""
     from psm.cli import render
@@ -31,17 +37,21 @@ def add(
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        added = add_library(db, config.folder, path, name=name, now=time.time)
+        added = add_library(db, config.folder, path, name=name, now=time.time, on_wait=render.waiting)
+    _notes(added.notes)
     root = render.shown_path(added.library.root)
+    if json:
+        render.as_json({**_document(added.library), "new": added.new, "absorbed": list(added.absorbed)})
+        return
     render.line(
         f"Added library {added.library.name}: {root}. Read it with: psm scan"
         if added.new
-        else f"{path} is in library {added.library.name} already ({root})."
+        else f"{render.shown_path(os.fsencode(path))} is in library {added.library.name} already ({root})."
     )
     render.lines(f"Library {name} is a part of it now." for name in added.absorbed)
 
 
-@library.command("list")
+@library.command("list", epilog="Examples:  psm library list  ·  psm library list --json")
 def list_(context: typer.Context, json: JsonOption = False) -> None:
     """List the libraries, with how many files each holds."""
     from psm.cli import render
@@ -50,20 +60,12 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        ensure_libraries(db, config, now=time.time)
+        notes = ensure_libraries(db, config, now=time.time, on_wait=render.waiting)
         states = list_libraries(db)
+    _notes(notes)
     if json:
         render.as_json(
-            [
-                {
-                    "name": s.library.name,
-                    "path": render.json_path(s.library.root),
-                    "present": s.present,
-                    "missing": s.missing,
-                    "available": s.there,
-                }
-                for s in states
-            ]
+            [{**_document(s.library), "present": s.present, "missing": s.missing, "available": s.there} for s in states]
         )
     elif not states:
         render.line("No library yet. Add one with: psm library add FOLDER")
@@ -85,6 +87,7 @@ def move(
     context: typer.Context,
     name: NameArgument,
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the library is now.")],
+    json: JsonOption = False,
 ) -> None:
     """Tell psm that a library's folder is elsewhere now; everything psm knows of its files stays."""
     from psm.cli import render
@@ -93,12 +96,16 @@ def move(
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        moved = move_library(db, config.folder, name, path)
-    render.line(f"Library {moved.name} is at {render.shown_path(moved.root)} now.")
+        moved = move_library(db, config.folder, name, path, now=time.time, on_wait=render.waiting)
+    _notes(moved.notes)
+    if json:
+        render.as_json(_document(moved.library))
+    else:
+        render.line(f"Library {moved.library.name} is at {render.shown_path(moved.library.root)} now.")
 
 
-@library.command()
-def remove(context: typer.Context, name: NameArgument) -> None:
+@library.command(epilog="Example:  psm library remove NAS")
+def remove(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
     """Forget a library. Nothing on disk changes, and manual decisions about its files are kept."""
     from psm.cli import render
     from psm.services.libraries import remove_library
@@ -106,5 +113,22 @@ def remove(context: typer.Context, name: NameArgument) -> None:
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        count = remove_library(db, config.folder, name)
-    render.line(f"Forgot library {name} ({count:,} files). Nothing on disk was changed.")
+        removed = remove_library(db, config, name, now=time.time, on_wait=render.waiting)
+    _notes(removed.notes)
+    if json:
+        render.as_json({**_document(removed.library), "files": removed.files})
+    else:
+        render.line(f"Forgot library {name} ({removed.files:,} files). Nothing on disk was changed.")
+
+
+def _document(library: "Library") -> dict[str, object]:
+    from psm.cli.render import json_path
+
+    return {"name": library.name, "path": json_path(library.root)}
+
+
+def _notes(notes: Iterable[str]) -> None:
+    from psm.cli import render
+
+    for sentence in notes:
+        render.note(sentence)

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from psm.progress import Progress, ProgressCallback, no_progress
@@ -14,21 +15,28 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LOG_EVERY_S = 30.0
+_JOINERS = "\u200c\u200d"
 
 
 def error(message: str) -> None:
     """A sentence on stderr that says what went wrong and what to do next."""
-    sys.stderr.write(f"Error: {printable(message)}\n")
+    _aside(f"Error: {message}")
 
 
 def note(message: str) -> None:
     """A sentence on stderr that is no error."""
-    sys.stderr.write(f"{printable(message)}\n")
+    _aside(message)
 
 
 def waiting(holder: str) -> None:
     """Says for whom psm waits."""
     note(f"Waiting until it is done: {holder}.")
+
+
+def _aside(message: str) -> None:
+    # That nobody listens is no reason to end what is being done.
+    with suppress(OSError):
+        sys.stderr.write(f"{printable(message)}\n")
 
 
 def line(message: str = "") -> None:
@@ -54,15 +62,24 @@ def json_path(path: bytes) -> str:
 
 
 def shown_path(path: bytes) -> str:
-    """A path for people: bytes that are no text are shown as escapes."""
-    return path.decode("utf-8", "backslashreplace")
+    """A path for people, in one line: bytes that are no text, and characters that are no part of one, as escapes."""
+    return _one_line(path.decode("utf-8", "backslashreplace"))
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters that a file name could send to the terminal; line breaks stay."""
-    return "".join(
-        c if c == "\n" or c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
-    )
+    """``text`` without the characters by which a file name could command the terminal; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or _is_harmless(c) else _escape(c) for c in text)
+
+
+def _is_harmless(c: str) -> bool:
+    # Python calls the ideographic space of Japanese titles unprintable, and the joiners of emoji and of Persian.
+    return c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs"
+
+
+def _escape(c: str) -> str:
+    return c.encode("unicode_escape", "backslashreplace").decode()
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -102,7 +119,7 @@ def progress(*, quiet: bool) -> Iterator[ProgressCallback]:
     """
     if quiet:
         yield no_progress
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar() as callback:
             yield callback
     else:
@@ -121,7 +138,8 @@ def _bar() -> Iterator[ProgressCallback]:
         rp.TextColumn("{task.fields[rate]}"),
         rp.TimeRemainingColumn(),
     )
-    with rp.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # stdout is not rich's to redirect: it may be a pipe while stderr is a terminal.
+    with rp.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(step: Progress) -> None:

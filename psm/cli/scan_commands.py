@@ -1,5 +1,6 @@
 """``psm scan``."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,7 @@ def scan(
     config = chosen.config()
     with chosen.database(config) as db:
         if explain is not None:
-            render.lines(scanning.explain_path(db, config, explain))
+            show_explanation(explain, scanning.explain_path(db, config, explain), as_json=json)
             return
         with stoppable() as stop, render.progress(quiet=chosen.quiet or json) as progress:
             result = scanning.scan(
@@ -77,7 +78,17 @@ def _moment(since: str | None, *, quick: bool) -> float | None:
         return None
     if quick:
         raise UsageError("--quick and --since exclude each other: --since reads all that --quick reads, and more.")
-    return parse_when(since, now=datetime.now().astimezone())
+    return parse_when(since, now=datetime.now())
+
+
+def show_explanation(path: Path, sentences: "tuple[str, ...]", *, as_json: bool) -> None:
+    """Prints why a path is or is not scanned."""
+    from psm.cli import render
+
+    if as_json:
+        render.as_json({"path": render.json_path(os.fsencode(path)), "explanation": list(sentences)})
+    else:
+        render.lines(sentences)
 
 
 def scan_exit_code(result: "ScanResult") -> int:
@@ -95,6 +106,8 @@ def scan_json(result: "ScanResult") -> dict[str, object]:
         "errors": [{"path": json_path(e.path), "reason": e.reason} for e in result.errors],
         "notes": list(result.notes),
         "duration_s": round(result.duration_s, 3),
+        "offline": list(result.offline),
+        "stopped": result.stopped,
         "complete": result.complete,
     }
 

@@ -56,7 +56,10 @@ def session(context: typer.Context) -> Session:
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """A stop signal that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once."""
+    """A stop signal that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once.
+
+    A signal that psm was started to ignore (``nohup``, a job in the background) stays ignored.
+    """
     stop = threading.Event()
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -64,7 +67,8 @@ def stoppable() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {s: signal.signal(s, ask) for s in heard}
     try:
         yield stop
     finally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from psm.services.status import LastScan, Status
 
 
-@app.command()
+@app.command(epilog="Examples:  psm status  ·  psm status --json")
 def status(context: typer.Context, json: JsonOption = False) -> None:
     """Show libraries, counts, last scans, and how much of each playlist is found."""
     from psm.cli import render
@@ -24,26 +24,25 @@ def status(context: typer.Context, json: JsonOption = False) -> None:
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        ensure_libraries(db, config, now=time.time)
+        notes = ensure_libraries(db, config, now=time.time, on_wait=render.waiting)
         found = read_status(db)
+    for sentence in notes:
+        render.note(sentence)
     if json:
         render.as_json(_status_json(found))
     else:
         _show_status(found)
 
 
-@app.command()
+@app.command(epilog="Examples:  psm doctor  ·  psm doctor --json")
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
     """Look for what would go wrong, and say how to mend it. Exit code 1 when there is a problem."""
     from psm.cli import render
     from psm.services.doctor import Verdict, examine
-    from psm.services.libraries import ensure_libraries
 
     chosen = session(context)
     config = chosen.config()
-    with chosen.database(config) as db:
-        ensure_libraries(db, config, now=time.time)
-        checks = examine(db, config, now=time.time())
+    checks = examine(config, lambda: chosen.database(config), now=time.time)
     if json:
         fields = ("what", "verdict", "finding", "remedy")
         render.as_json([{name: getattr(check, name) for name in fields} for check in checks])

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from psm.errors import PsmError
 
 BUSY_TIMEOUT_S = 60.0
 _RETRY_PAUSE_S = 0.05
+_RETRY_AFTER_S = 0.5
+"""How long SQLite waits by itself for the write lock: it hears no Ctrl-C meanwhile."""
+_SYNCHRONOUS = {True: "PRAGMA synchronous=NORMAL", False: "PRAGMA synchronous=FULL"}
+"""By whether the journal is a WAL, in which NORMAL cannot damage the database."""
 
 
 class DatabaseError(PsmError):
@@ -40,8 +45,17 @@ class Database:
                 f"Cannot make the folder of the database, {path.parent}: {e.strerror}. "
                 "Set database.path to a place you can write to."
             ) from e
-        with self._explained():
-            _migrate(self.connection)
+        try:
+            with self._explained():
+                _migrate(self.connection, self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def scan_lock(self) -> Path:
+        """The lock file that a scan holds (see :mod:`psm.locks`), beside the database."""
+        return self.path.with_name(self.path.name + ".scan.lock")
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -59,17 +73,20 @@ class Database:
         """A short write transaction: commits at the end, rolls back when the block raises.
 
         It takes the write lock at once (BEGIN IMMEDIATE), because one that upgrades from reading fails without waiting.
-        ``durable`` survives a power cut too (manual decisions). Nested use joins the outer transaction.
+        ``durable`` survives a power cut too (manual decisions). Nested use joins the outer transaction, which decides
+        about that.
         """
         connection = self.connection
         if connection.in_transaction:
+            if getattr(self._local, "reading", False):
+                raise RuntimeError("a write transaction inside a snapshot would be rolled back with it")
             yield connection
             return
         with self._explained():
             if durable:
                 connection.execute("PRAGMA synchronous=FULL")
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin_writing(connection)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -78,7 +95,7 @@ class Database:
                     raise
             finally:
                 if durable:
-                    connection.execute("PRAGMA synchronous=NORMAL")
+                    connection.execute(_SYNCHRONOUS[self._wal])
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -89,9 +106,11 @@ class Database:
             return
         with self._explained():
             connection.execute("BEGIN")
+            self._local.reading = True
             try:
                 yield connection
             finally:
+                self._local.reading = False
                 _roll_back(connection)
 
     @property
@@ -127,9 +146,14 @@ class Database:
             connection = sqlite3.connect(
                 self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA foreign_keys=ON")
-            _set_journal(connection, "wal" if self._wal else "delete")
-            connection.execute("PRAGMA synchronous=NORMAL" if self._wal else "PRAGMA synchronous=FULL")
+            try:
+                connection.execute("PRAGMA foreign_keys=ON")
+                _check_owner(connection, self.path)  # before anything is written to it
+                _set_journal(connection, "wal" if self._wal else "delete")
+                connection.execute(_SYNCHRONOUS[self._wal])
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     @contextmanager
@@ -166,6 +190,22 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
             if not _is_busy(e) or time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_PAUSE_S)
+
+
+def _begin_writing(connection: sqlite3.Connection) -> None:
+    """Takes the write lock, and waits for it as long as a busy database is waited for."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    connection.execute(f"PRAGMA busy_timeout={int(min(_RETRY_AFTER_S, BUSY_TIMEOUT_S) * 1000)}")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as e:
+                if not _is_busy(e) or time.monotonic() >= deadline:
+                    raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 
 
 def _is_busy(e: sqlite3.Error) -> bool:
@@ -206,20 +246,16 @@ def _explain(path: Path, e: sqlite3.Error) -> str:
     return f"The database reports an error ({path}): {e}."
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Brings the schema up to date, statement by statement: ``executescript`` would commit on its own."""
     steps = _migrations()
     if _schema_version(connection) == len(steps):
         return
-    connection.execute("BEGIN IMMEDIATE")
+    _begin_writing(connection)
     try:
-        connection.execute("CREATE TABLE IF NOT EXISTS metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        _check_owner(connection, path)  # once more: another psm may have been first
         version = _schema_version(connection)
-        if version > len(steps):
-            raise DatabaseError(
-                f"The database was written by a newer psm (schema {version}, this one knows {len(steps)}). "
-                "Update psm, or set database.path to another file."
-            )
+        connection.execute("CREATE TABLE IF NOT EXISTS metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
         for number, sql in enumerate(steps[version:], start=version + 1):
             for statement in _statements(sql):
                 connection.execute(statement)
@@ -234,17 +270,34 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
+def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuses a database of another program, which psm's tables would spoil, and one of a newer psm."""
+    version = _schema_version(connection)
+    if version > len(_migrations()):
+        raise DatabaseError(
+            f"The database was written by a newer psm (schema {version}, this one knows {len(_migrations())}): {path}. "
+            "Update psm, or set database.path to another file."
+        )
+    if version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise DatabaseError(
+            f"{path} is a database of another program. Set database.path to another file; psm leaves this one alone."
+        )
+
+
 def _schema_version(connection: sqlite3.Connection) -> int:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'metadata'").fetchone():
+    """The number of the last migration that was done; 0 for a new database, and for one that is not psm's."""
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(metadata)")]
+    if columns != ["key", "value"]:
         return 0
     row = connection.execute("SELECT value FROM metadata WHERE key = 'schema_version'").fetchone()
-    return int(row[0]) if row else 0
+    return int(row[0]) if row and str(row[0]).isdecimal() else 0
 
 
-def _migrations() -> list[str]:
+@cache
+def _migrations() -> tuple[str, ...]:
     folder = resources.files("psm.db") / "migrations"
     names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
-    return [(folder / name).read_text(encoding="utf-8") for name in names]
+    return tuple((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -46,18 +46,43 @@ def absorb(connection: sqlite3.Connection, child_id: int, parent_id: int, prefix
         "folder = CAST(CASE WHEN folder = x'' THEN ? ELSE ? || folder END AS BLOB) WHERE library_id = ?",
         (parent_id, prefix + b"/", prefix, prefix + b"/", child_id),
     )
-    connection.execute("DELETE FROM libraries WHERE id = ?", (child_id,))
-    metadata.bump(connection, "libraries")
+    _delete(connection, child_id)
     _touch_files(connection, parent_id)
 
 
 def remove(connection: sqlite3.Connection, library_id: int) -> int:
-    """Forgets a library and its rows; returns how many files that were."""
+    """Forgets a library, its rows and their matches; returns how many files that were."""
     count = connection.execute("DELETE FROM library_files WHERE library_id = ?", (library_id,)).rowcount
-    connection.execute("DELETE FROM libraries WHERE id = ?", (library_id,))
-    metadata.bump(connection, "libraries")
+    _delete(connection, library_id)
     metadata.bump(connection, "library_files")
+    metadata.bump(connection, "matches")
     return count
+
+
+def knows(connection: sqlite3.Connection, library_id: int, path: bytes) -> bool:
+    """Whether there is a row, present or missing, of this file or below this folder."""
+    row = connection.execute(
+        # What lies below sorts from "path/" up to "path0": '0' follows '/'.
+        "SELECT 1 FROM library_files WHERE library_id = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1",
+        (library_id, path, path + b"/", path + b"0"),
+    ).fetchone()
+    return row is not None
+
+
+def last_scan(connection: sqlite3.Connection, library_id: int) -> str | None:
+    """When and how a library was scanned last, as the scan noted it (JSON); None when it never was."""
+    return metadata.get(connection, _last_scan_key(library_id))
+
+
+def _delete(connection: sqlite3.Connection, library_id: int) -> None:
+    """Deletes the row, and what was noted under its id: SQLite gives the number out again."""
+    connection.execute("DELETE FROM libraries WHERE id = ?", (library_id,))
+    metadata.delete(connection, _last_scan_key(library_id))
+    metadata.bump(connection, "libraries")
+
+
+def _last_scan_key(library_id: int) -> str:
+    return f"last_scan:{library_id}"
 
 
 def _touch_files(connection: sqlite3.Connection, library_id: int) -> None:

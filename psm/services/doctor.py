@@ -2,9 +2,11 @@
 
 import os
 import platform
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -12,11 +14,11 @@ from pathlib import Path
 
 from psm import __version__
 from psm.config import Config
-from psm.db import Database, metadata
-from psm.errors import PsmError
+from psm.db import Database, DatabaseError, metadata
+from psm.errors import PsmError, UsageError
 from psm.filesystems import FileSystem, filesystem_of, mounts_below
 from psm.models import Library
-from psm.services.libraries import list_libraries
+from psm.services.libraries import LibraryState, ensure_libraries, list_libraries
 from psm.services.overrides import sync
 
 
@@ -38,15 +40,38 @@ class Check:
     remedy: str = ""
 
 
-def examine(db: Database, config: Config, *, now: float) -> tuple[Check, ...]:
-    """Checks versions, the database, the libraries, and the folders that psm writes to."""
-    return (
-        *_versions(),
-        *_database(db),
-        *_libraries(db),
-        *_overrides(db, config, now=now),
-        *_outputs(config),
-    )
+def examine(
+    config: Config, open_database: Callable[[], AbstractContextManager[Database]], *, now: Callable[[], float]
+) -> tuple[Check, ...]:
+    """Checks versions, the database, the libraries, and the folders that psm writes to.
+
+    What the database knows is left out when it cannot be opened or read; that is then one of the problems.
+    """
+    return (*_versions(), *_inside(config, open_database, now=now), *_outputs(config))
+
+
+def _inside(
+    config: Config, open_database: Callable[[], AbstractContextManager[Database]], *, now: Callable[[], float]
+) -> list[Check]:
+    found: list[Check] = []
+    try:
+        with open_database() as db:
+            found += _database(db)
+            found += _named_libraries(db, config, now=now)
+            found += _libraries(db)
+            found += _overrides(db, config, now=now())
+    except DatabaseError as e:
+        found.append(Check("database", Verdict.PROBLEM, str(e)))
+    return found
+
+
+def _named_libraries(db: Database, config: Config, *, now: Callable[[], float]) -> Iterator[Check]:
+    """What keeps libraries.yaml and the configuration from being taken over."""
+    try:
+        for sentence in ensure_libraries(db, config, now=now):
+            yield Check("libraries", Verdict.NOTE, sentence)
+    except UsageError as e:
+        yield Check("libraries", Verdict.PROBLEM, str(e))
 
 
 def _versions() -> Iterator[Check]:
@@ -89,29 +114,34 @@ def _libraries(db: Database) -> Iterator[Check]:
     if not states:
         yield Check("library", Verdict.PROBLEM, "there is none yet", "Add one with: psm library add FOLDER")
     for state in states:
-        library, root = state.library, os.fsdecode(state.library.root)
-        what = f"library {library.name}"
-        try:
-            with os.scandir(library.root) as entries:
-                empty = next(entries, None) is None
-        except OSError as e:
-            yield Check(
-                what,
-                Verdict.PROBLEM,
-                f"{root} cannot be read: {e.strerror}",
-                f"Mount it, mend its permissions, or tell where it is now: psm library move {library.name} FOLDER",
-            )
-            continue
-        if empty and state.present:
-            yield Check(
-                what,
-                Verdict.PROBLEM,
-                f"{root} is empty, but psm knows {state.present:,} files in it",
-                "Mount its drive. If the files were deleted on purpose: psm scan --quick --accept-missing",
-            )
-            continue
-        yield Check(what, Verdict.OK, f"{root}: {state.present:,} files on {_kind(filesystem_of(library.root))}")
-        yield from _mounts(what, library)
+        yield from _library(state)
+
+
+def _library(state: LibraryState) -> Iterator[Check]:
+    library, root = state.library, os.fsdecode(state.library.root)
+    what = f"library {library.name}"
+    move = f"psm library move {shlex.quote(library.name)} FOLDER"
+    if not state.there:
+        finding = f"{root} is not there"
+        yield Check(what, Verdict.PROBLEM, finding, f"Mount its drive, or tell where it is now: {move}")
+        return
+    try:
+        with os.scandir(library.root) as entries:
+            empty = next(entries, None) is None
+    except OSError as e:
+        finding = f"{root} cannot be read: {e.strerror}"
+        yield Check(what, Verdict.PROBLEM, finding, f"Mend its permissions, or tell where it is now: {move}")
+        return
+    if empty and state.present:
+        yield Check(
+            what,
+            Verdict.PROBLEM,
+            f"{root} is empty, but psm knows {state.present:,} files in it",
+            "Mount its drive. If the files were deleted on purpose: psm scan --quick --accept-missing",
+        )
+        return
+    yield Check(what, Verdict.OK, f"{root}: {state.present:,} files on {_kind(filesystem_of(library.root))}")
+    yield from _mounts(what, library)
 
 
 def _mounts(what: str, library: Library) -> Iterator[Check]:
@@ -138,23 +168,28 @@ def _overrides(db: Database, config: Config, *, now: float) -> Iterator[Check]:
 def _outputs(config: Config) -> Iterator[Check]:
     folders = {f"profile {p.name}": p.folder for p in config.export.profiles}
     for what, folder in {**folders, "report": config.report.folder, "configuration": config.folder}.items():
-        reason = _why_not_writable(folder)
-        if reason is None:
-            yield Check(what, Verdict.OK, f"{folder} can be written")
-        else:
+        place = _nearest(folder)
+        reason = _why_not_writable(place)
+        if reason is not None:
             yield Check(
                 what,
                 Verdict.PROBLEM,
-                f"{folder} cannot be written: {reason}",
+                f"{folder} cannot be written: {reason}" + ("" if place == folder else f" ({place})"),
                 "Mend its permissions, or configure another folder.",
             )
+        elif place == folder:
+            yield Check(what, Verdict.OK, f"{folder} can be written")
+        else:
+            yield Check(what, Verdict.OK, f"{folder} is not there yet; psm makes it in {place}")
 
 
-def _why_not_writable(folder: Path) -> str | None:
-    """The reason why nothing can be written to the folder, or to the nearest one above it that is there."""
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest thing above it that is there."""
+    return next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+
+
+def _why_not_writable(place: Path) -> str | None:
+    """The reason why nothing can be written to a folder, None when something can."""
     try:
         with tempfile.TemporaryFile(dir=place, prefix=".psm-doctor-"):
             return None

@@ -5,34 +5,60 @@ built again; the configuration may name some too.
 """
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from psm import atomic
+from psm.abandon import abandonable
 from psm.config import Config
-from psm.db import Database, files, libraries
-from psm.errors import PsmError, UsageError
+from psm.db import Database, files, libraries, metadata
+from psm.errors import UsageError
+from psm.filesystems import filesystem_of
 from psm.ingest.library import locate
+from psm.locks import hold
 from psm.models import Library
+from psm.services import libraries_file
+from psm.services.libraries_file import name_problem, path_below
 
-FILE_NAME = "libraries.yaml"
-_HEADER = """\
-# The libraries that psm knows, for a database that has to be built again.
-# psm writes this file; change libraries with: psm library add, move, remove
-"""
+Clock = Callable[[], float]
+OnWait = Callable[[str], None]
+_FILE_MARK = "libraries_file"
+"""In the metadata: the generation of the libraries that ``libraries.yaml`` holds."""
+_ANSWER_S = 5.0
+"""How long a network drive may take to say whether a folder is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddedLibrary:
     """What became of a folder that was to be a library. ``absorbed`` names the libraries that now are a part of it.
 
-    ``new`` is false when psm knew the folder, or a folder above it, already.
+    ``new`` is false when psm knew the folder, or a folder above it, already. ``notes`` are sentences about what did
+    not go as it should.
     """
 
     library: Library
     new: bool
     absorbed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MovedLibrary:
+    """A library with its new root; ``notes`` as in :class:`AddedLibrary`."""
+
+    library: Library
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedLibrary:
+    """A library that psm forgot, with its ``files`` rows; ``notes`` as in :class:`AddedLibrary`."""
+
+    library: Library
+    files: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,56 +72,75 @@ class LibraryState:
 
 
 def add_library(
-    db: Database, config_folder: Path, path: Path, *, name: str | None = None, now: Callable[[], float]
+    db: Database,
+    config_folder: Path,
+    path: Path,
+    *,
+    name: str | None = None,
+    now: Clock,
+    on_wait: OnWait | None = None,
 ) -> AddedLibrary:
     """Makes a folder a library; libraries that lie inside it become a part of it, with their rows and decisions.
 
-    :raises UsageError: when it is no folder, or the name is taken.
+    Waits for a scan that is at work when it takes libraries into the new one.
+
+    :raises UsageError: when it is no folder, or the name is taken or cannot be one.
     """
     root = _real_folder(path)
-    with db.transaction() as connection:
+    notes = _restore(db, config_folder, now=now)
+    with _alone(db, on_wait) if _inside(db, root) else nullcontext(), db.transaction() as connection:
         known = libraries.all_libraries(connection)
         for library in known:
-            if library.root == root or root.startswith(_inside(library.root)):
-                return AddedLibrary(library, new=False)
-        if name is not None and any(library.name == name for library in known):
-            raise UsageError(f"There is a library called {name} already. Choose another --name.")
-        children = [library for library in known if library.root.startswith(_inside(root))]
-        taken = {library.name for library in known}
-        added = libraries.add(connection, name or _free_name(root, taken), root, now=now())
+            if library.root == root or path_below(library.root, root):
+                return AddedLibrary(library, new=False, notes=tuple(notes))
+        chosen = _usable_name(name, known) if name is not None else _free_name(root, known)
+        children = _inside(db, root)
+        added = libraries.add(connection, chosen, root, now=now())
         for child in children:
-            libraries.absorb(connection, child.id, added.id, child.root[len(_inside(root)) :])
-    _write_file(db, config_folder)
-    return AddedLibrary(added, new=True, absorbed=tuple(child.name for child in children))
+            libraries.absorb(connection, child.id, added.id, path_below(root, child.root) or b"")
+    notes += _keep_file(db, config_folder)
+    return AddedLibrary(added, new=True, absorbed=tuple(child.name for child in children), notes=tuple(notes))
 
 
-def move_library(db: Database, config_folder: Path, name: str, path: Path) -> Library:
-    """Tells psm that a library's folder is elsewhere now: every row, match and decision stays.
+def move_library(
+    db: Database, config_folder: Path, name: str, path: Path, *, now: Clock, on_wait: OnWait | None = None
+) -> MovedLibrary:
+    """Tells psm that a library's folder is elsewhere now: every row, match and decision stays. Waits for a scan.
 
     :raises UsageError: when there is no such library or folder, or the folder overlaps another library.
     """
     root = _real_folder(path)
-    with db.transaction() as connection:
+    notes = _restore(db, config_folder, now=now)
+    _named(db, name)
+    with _alone(db, on_wait), db.transaction() as connection:
         library = _named(db, name)
         for other in libraries.all_libraries(connection):
-            if other.id != library.id and (_inside(other.root).startswith(_inside(root)) or root == other.root):
-                raise UsageError(f"{path} holds library {other.name}. Remove one of the two first.")
-            if other.id != library.id and root.startswith(_inside(other.root)):
-                raise UsageError(f"{path} is a part of library {other.name}. Remove one of the two first.")
-        libraries.move(connection, library.id, root)
-    _write_file(db, config_folder)
-    return Library(library.id, library.name, root)
+            if other.id != library.id and (root == other.root or path_below(root, other.root)):
+                raise UsageError(f"{shown(root)} holds library {other.name}. Remove one of the two first.")
+            if other.id != library.id and path_below(other.root, root):
+                raise UsageError(f"{shown(root)} is a part of library {other.name}. Remove one of the two first.")
+        if root != library.root:
+            libraries.move(connection, library.id, root)
+    notes += _keep_file(db, config_folder)
+    return MovedLibrary(Library(library.id, library.name, root), tuple(notes))
 
 
-def remove_library(db: Database, config_folder: Path, name: str) -> int:
-    """Forgets a library and returns how many files that were. Nothing on disk changes, and manual decisions stay.
+def remove_library(
+    db: Database, config: Config, name: str, *, now: Clock, on_wait: OnWait | None = None
+) -> RemovedLibrary:
+    """Forgets a library and its rows. Nothing on disk changes, and manual decisions stay. Waits for a scan.
 
     :raises UsageError: when there is no such library.
     """
-    with db.transaction() as connection:
-        count = libraries.remove(connection, _named(db, name).id)
-    _write_file(db, config_folder)
-    return count
+    notes = _restore(db, config.folder, now=now)
+    _named(db, name)
+    with _alone(db, on_wait), db.transaction() as connection:
+        library = _named(db, name)
+        count = libraries.remove(connection, library.id)
+    notes += _keep_file(db, config.folder)
+    if any(_same_place(configured.path, library.root) for configured in config.library.paths):
+        notes.append("The configuration names its folder, so it comes back: take it out of library.paths there.")
+    return RemovedLibrary(library, count, tuple(notes))
 
 
 def list_libraries(db: Database) -> tuple[LibraryState, ...]:
@@ -105,99 +150,161 @@ def list_libraries(db: Database) -> tuple[LibraryState, ...]:
             library,
             present=files.count_present(db.connection, library.id),
             missing=files.count_missing(db.connection, library.id),
-            there=os.path.isdir(library.root),
+            there=_is_there(library.root),
         )
         for library in libraries.all_libraries(db.connection)
     )
 
 
-def ensure_libraries(db: Database, config: Config, *, now: Callable[[], float]) -> tuple[str, ...]:
+def ensure_libraries(db: Database, config: Config, *, now: Clock, on_wait: OnWait | None = None) -> tuple[str, ...]:
     """Takes in the libraries that ``libraries.yaml`` (for a new database) and the configuration name.
 
     Returns sentences about what was done and what could not be. A folder that is not there is no error: its drive may
     be away.
+
+    :raises UsageError: when the database holds no library and ``libraries.yaml`` cannot be understood.
     """
-    notes: list[str] = []
-    if not libraries.all_libraries(db.connection):
-        for name, root in _read_file(config.folder):
-            _remember(db, name, root, now=now)
+    notes = _restore(db, config.folder, now=now)
     for configured in config.library.paths:
-        known = libraries.all_libraries(db.connection)
-        place = locate(known, configured.path)
-        named = next((library for library in known if library.name == configured.name), None)
-        if place is not None and (named is None or place[0] == named):
-            continue
-        if not os.path.isdir(configured.path):
-            notes.append(f"The configured library folder {configured.path} is not there: it is left out.")
-        elif named is not None:
-            move_library(db, config.folder, named.name, configured.path)
-            notes.append(f"Library {named.name} is at {configured.path} now.")
-        else:
-            added = add_library(db, config.folder, configured.path, name=configured.name, now=now)
-            notes.append(f"Added library {added.library.name}: {configured.path}")
-    return tuple(notes)
+        try:
+            notes += _ensure(db, config, configured.path, configured.name, now=now, on_wait=on_wait)
+        except UsageError as e:
+            notes.append(f"library.paths in the configuration: {e}")
+    configured_roots = [configured.path for configured in config.library.paths]
+    known = libraries.all_libraries(db.connection)
+    if not all(any(_same_place(path, library.root) for path in configured_roots) for library in known):
+        notes += _keep_file(db, config.folder)
+    return tuple(dict.fromkeys(notes))
+
+
+def _ensure(
+    db: Database, config: Config, path: Path, name: str | None, *, now: Clock, on_wait: OnWait | None
+) -> list[str]:
+    """Makes the database say of one configured folder what the configuration says."""
+    known = libraries.all_libraries(db.connection)
+    named = next((library for library in known if library.name == name), None)
+    # Compared as it is written first: this comes before every command, and the drive may be slow, or gone.
+    if any(_same_place(path, library.root) for library in known if named is None or library == named):
+        return []
+    place = locate(known, path)
+    if place is not None and (named is None or place[0] == named):
+        return []
+    if not _is_there(os.fsencode(path)):
+        return [f"The configured library folder {shown(path)} is not there: it is left out."]
+    if named is not None:
+        moved = move_library(db, config.folder, named.name, path, now=now, on_wait=on_wait)
+        return [f"Library {named.name} is at {shown(path)} now.", *moved.notes]
+    added = add_library(db, config.folder, path, name=name, now=now, on_wait=on_wait)
+    return added_notes(added)
+
+
+def added_notes(added: AddedLibrary) -> list[str]:
+    """What to say of a library that was added on the way to something else."""
+    root = shown(added.library.root)
+    notes = [f"{root} is a library now, called {added.library.name}."] if added.new else []
+    return [*notes, *(f"Library {name} is a part of it now." for name in added.absorbed), *added.notes]
 
 
 def _named(db: Database, name: str) -> Library:
-    library = libraries.by_name(db.connection, name)
+    library = libraries.by_name(db.connection, name) if name.isprintable() else None
     if library is None:
         known = ", ".join(other.name for other in libraries.all_libraries(db.connection)) or "none yet"
-        raise UsageError(f"There is no library called {name}. psm knows: {known}.")
+        raise UsageError(f"There is no library called {name!r}. psm knows: {known}.")
     return library
+
+
+def _alone(db: Database, on_wait: OnWait | None) -> AbstractContextManager[None]:
+    """Keeps scans out: one that is at work would go on writing rows of a library that is no more."""
+    return hold(db.scan_lock, what="psm library", on_wait=on_wait)
+
+
+def _inside(db: Database, root: bytes) -> list[Library]:
+    """The libraries that lie below ``root``."""
+    return [library for library in libraries.all_libraries(db.connection) if path_below(root, library.root)]
 
 
 def _real_folder(path: Path) -> bytes:
     """The folder's real, absolute path."""
     if not os.path.isdir(path):
         reason = "is not a folder" if os.path.lexists(path) else "is not there"
-        raise UsageError(f"{path} {reason}. Name the folder that holds the music.")
+        raise UsageError(f"{shown(path)} {reason}. Name the folder that holds the music.")
     return os.fsencode(os.path.realpath(path))
 
 
-def _inside(root: bytes) -> bytes:
-    return root.rstrip(b"/") + b"/"
+def _same_place(path: Path, root: bytes) -> bool:
+    """Whether a path is written exactly as the root; nothing is asked of the disk."""
+    return os.fsencode(os.path.abspath(path)) == root
 
 
-def _free_name(root: bytes, taken: set[str]) -> str:
-    base = os.path.basename(root).decode("utf-8", "replace") or "music"
+def _is_there(root: bytes) -> bool:
+    """Whether a folder can be seen. A network drive that does not answer counts as away."""
+    if filesystem_of(root).is_local:
+        return os.path.isdir(root)
+    return next(abandonable((os.path.isdir(root) for _ in (0,)), stop=_Deadline(_ANSWER_S)), False)
+
+
+class _Deadline:
+    """A stop signal that sets itself."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def is_set(self) -> bool:
+        return time.monotonic() >= self._end
+
+
+def _usable_name(name: str, known: list[Library]) -> str:
+    problem = name_problem(name)
+    if problem is not None:
+        raise UsageError(f"{name!r} cannot be a library's name: {problem}.")
+    if any(library.name == name for library in known):
+        raise UsageError(f"There is a library called {name} already. Choose another --name.")
+    return name
+
+
+def _free_name(root: bytes, known: list[Library]) -> str:
+    """The folder's own name, with a number when another library has it."""
+    taken = {library.name for library in known}
+    text = os.path.basename(root).decode("utf-8", "replace")
+    base = "".join(c if c.isprintable() else " " for c in text).strip() or "music"
     name, number = base, 2
     while name in taken:
         name, number = f"{base} {number}", number + 1
     return name
 
 
-def _remember(db: Database, name: str, root: bytes, *, now: Callable[[], float]) -> None:
-    with db.transaction() as connection:
-        if libraries.by_name(connection, name) is None:
-            libraries.add(connection, name, root, now=now())
+def shown(path: Path | bytes) -> str:
+    """A path inside a sentence: in one line, whatever it holds."""
+    return os.fsdecode(path).replace("\n", "\\n")
 
 
-def _write_file(db: Database, folder: Path) -> None:
-    import yaml
-
-    roots = {library.name: os.fsdecode(library.root) for library in libraries.all_libraries(db.connection)}
-    text = _HEADER + yaml.safe_dump({"libraries": roots}, allow_unicode=True, sort_keys=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic.write(os.fsencode(folder / FILE_NAME), text.encode("utf-8", "surrogateescape"), kind="libraries")
-    except OSError as e:
-        raise PsmError(
-            f"The library is in the database, but {folder / FILE_NAME} cannot be written: {e.strerror}. "
-            "Mend that, or name the library in the configuration: the file is needed when the database is lost."
-        ) from e
-
-
-def _read_file(folder: Path) -> list[tuple[str, bytes]]:
-    import yaml
-
-    file = folder / FILE_NAME
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8", errors="surrogateescape"))
-    except FileNotFoundError:
+def _restore(db: Database, folder: Path, *, now: Clock) -> list[str]:
+    """Takes the libraries of ``libraries.yaml`` into a database that never held one."""
+    if metadata.generation(db.connection, "libraries"):
         return []
-    except (OSError, yaml.YAMLError) as e:
-        raise UsageError(f"{file} cannot be read: {e}. Mend it, or move it away and add the libraries again.") from e
-    roots = found.get("libraries") if isinstance(found, dict) else None
-    if not isinstance(roots, dict):
-        raise UsageError(f"{file} names no libraries. Mend it, or move it away and add the libraries again.")
-    return [(str(name), os.fsencode(str(root))) for name, root in roots.items()]
+    found, notes = libraries_file.read(folder)
+    if found:
+        with db.transaction() as connection:
+            if not libraries.all_libraries(connection):  # another psm may have been first
+                for name, root in found:
+                    libraries.add(connection, name, root, now=now())
+    return notes
+
+
+def _keep_file(db: Database, folder: Path) -> list[str]:
+    """Brings ``libraries.yaml`` up to date with the database, where the two differ."""
+    file = folder / libraries_file.FILE_NAME
+    # Another psm may change the libraries meanwhile, and its file be overwritten with older names: looked at once more.
+    while (generation := metadata.generation(db.connection, "libraries")) and not (
+        metadata.get(db.connection, _FILE_MARK) == str(generation) and os.path.exists(file)
+    ):
+        try:
+            libraries_file.write(folder, libraries.all_libraries(db.connection))
+        except OSError as e:
+            return [
+                f"{shown(file)} cannot be written: {e.strerror}. psm knows its libraries all the same, but needs "
+                "that file when the database is lost: mend it, or name the libraries in the configuration."
+            ]
+        with db.transaction() as connection:
+            metadata.put(connection, _FILE_MARK, str(generation))
+    return []

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from psm.config import Config
 from psm.db import Database, playlists
+from psm.errors import UsageError
 from psm.export.result import ExportResult
 from psm.export.stage import export_playlists
 from psm.export.stage import is_due as export_is_due
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
-from psm.services.libraries import add_library
+from psm.services.libraries import add_library, added_notes, shown
 from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
@@ -45,7 +46,14 @@ class BuildResult:
     def nothing_to_do(self) -> bool:
         """Whether everything was as the last build left it."""
         taken_in = [r for r in (self.imported, self.pull) if r is not None and (r.added or r.updated or r.missing)]
-        return not (self.scan.changed or taken_in or self.match or self.export or self.report or self.stopped)
+        done = self.scan.changed or taken_in or self.match or self.export or self.report
+        return not done and self.scan.complete and not self.stopped
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage that ran came to its end, and all could be looked at."""
+        stages = (self.scan, self.imported, self.pull, self.match, self.export, self.report)
+        return not self.stopped and all(stage is None or stage.complete for stage in stages)
 
 
 def build(
@@ -69,14 +77,13 @@ def build(
     ``library_folders`` and ``playlist_paths`` (files and folders) are taken in and remembered. A stage that was
     interrupted, or never reached, is due again at the next build.
 
-    :raises UsageError: when there is no library.
+    :raises UsageError: when there is no library, or one of the paths is not there. Nothing is changed then.
     :raises PsmError: when the database or ``psm-overrides.yaml`` cannot be read or written.
     """
     started = now()
     connection = db.connection
-    folders = [path for path in playlist_paths if path.is_dir()]
-    files = [os.fsencode(path) for path in playlist_paths if not path.is_dir()]
-    notes = _add_libraries(db, config, library_folders, now=now)
+    folders, files = _playlist_sources(playlist_paths)
+    notes = _add_libraries(db, config, library_folders, now=now, on_wait=on_wait)
 
     def unless_stopped(due: bool, stage: Callable[[], T]) -> T | None:
         return stage() if due and not stop.is_set() else None
@@ -91,7 +98,10 @@ def build(
         now=now,
         on_wait=on_wait,
     )
-    imported = unless_stopped(bool(files), lambda: import_playlists(db, files, clock=now, progress=progress, stop=stop))
+    imported = unless_stopped(
+        bool(files),
+        lambda: import_playlists(db, [os.fsencode(f) for f in files], clock=now, progress=progress, stop=stop),
+    )
     pulled = unless_stopped(
         pull_playlists or bool(folders),
         lambda: pull(db, [*_playlist_folders(db, config), *folders], clock=now, progress=progress, stop=stop),
@@ -130,12 +140,25 @@ def _report(
     return write_report(db, config.report, progress=progress, stop=stop)
 
 
-def _add_libraries(db: Database, config: Config, paths: Sequence[Path], *, now: Callable[[], float]) -> list[str]:
-    notes = []
+def _playlist_sources(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The folders among ``paths``, and the files."""
     for path in paths:
-        added = add_library(db, config.folder, path, now=now)
-        notes += [f"{path} is a library now, called {added.library.name}."] if added.new else []
-        notes += [f"Library {name} is a part of it now." for name in added.absorbed]
+        if not os.path.lexists(path):
+            raise UsageError(f"{shown(path)} is not there. Name a playlist file, or a folder of them.")
+    return [p for p in paths if os.path.isdir(p)], [p for p in paths if not os.path.isdir(p)]
+
+
+def _add_libraries(
+    db: Database,
+    config: Config,
+    paths: Sequence[Path],
+    *,
+    now: Callable[[], float],
+    on_wait: Callable[[str], None] | None,
+) -> list[str]:
+    notes: list[str] = []
+    for path in paths:
+        notes += added_notes(add_library(db, config.folder, path, now=now, on_wait=on_wait))
     return notes
 
 

@@ -1,5 +1,6 @@
 """``psm scan``: takes in new library folders, then runs the scan that was asked for."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from psm.ingest.files import explain
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.library import ScanResult, locate, scan_library, scan_library_incremental
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
-from psm.services.libraries import add_library, ensure_libraries
+from psm.services.libraries import add_library, added_notes, ensure_libraries, shown
 
 
 def scan(
@@ -35,7 +36,10 @@ def scan(
 
     :raises UsageError: when there is no library, or a path is neither in one nor a folder.
     """
-    notes = [*ensure_libraries(db, config, now=now), *_adopt(db, config, paths, now=now)]
+    notes = [
+        *ensure_libraries(db, config, now=now, on_wait=on_wait),
+        *_adopt(db, config, paths, now=now, on_wait=on_wait),
+    ]
     chosen = list(paths) or None
     if quick or since is not None:
         result = scan_library_incremental(
@@ -68,22 +72,38 @@ def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], 
     ensure_libraries(db, config, now=now)
     place = locate(libraries.all_libraries(db.connection), path)
     if place is None:
-        return (f"{path} belongs to no library. Add its folder with: psm library add FOLDER",)
+        return (f"{shown(path)} belongs to no library. Add its folder with: psm library add FOLDER",)
     library, relative = place
     policy = IgnorePolicy(config.library.ignore_patterns)
     said = explain(library.root, relative, policy, follow_symlinks=config.library.follow_symlinks)
     return (f"It belongs to library {library.name}.", *said)
 
 
-def _adopt(db: Database, config: Config, paths: Sequence[Path], *, now: Callable[[], float]) -> list[str]:
-    notes = []
+def _adopt(
+    db: Database,
+    config: Config,
+    paths: Sequence[Path],
+    *,
+    now: Callable[[], float],
+    on_wait: Callable[[str], None] | None,
+) -> list[str]:
+    """Makes the folders that belong to no library one. Nothing is changed when one of the paths is wrong."""
+    known = libraries.all_libraries(db.connection)
     for path in paths:
-        if locate(libraries.all_libraries(db.connection), path) is not None:
-            continue
-        if not path.is_dir():
-            what = "is a file in no library" if path.exists() else "is not there"
-            raise UsageError(f"{path} {what}. Name a folder of music, or add one with: psm library add FOLDER")
-        added = add_library(db, config.folder, path, now=now)
-        notes.append(f"{path} is a library now, called {added.library.name}.")
-        notes += [f"Library {name} is a part of it now." for name in added.absorbed]
+        place = locate(known, path)
+        if place is None and not os.path.isdir(path):
+            what = "is a file in no library" if os.path.lexists(path) else "is not there"
+            raise UsageError(f"{shown(path)} {what}. Name a folder of music, or add one with: psm library add FOLDER")
+        if (
+            place is not None
+            and not os.path.lexists(path)
+            and not libraries.knows(db.connection, place[0].id, place[1])
+        ):
+            raise UsageError(
+                f"{shown(path)} is not there, and psm knows no file by that name. Check how it is spelled."
+            )
+    notes: list[str] = []
+    for path in paths:
+        if locate(libraries.all_libraries(db.connection), path) is None:
+            notes += added_notes(add_library(db, config.folder, path, now=now, on_wait=on_wait))
     return notes

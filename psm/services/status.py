@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from psm.db import Database, metadata
+from psm.db import Database, libraries
 from psm.db.coverage import Coverage, coverage
 from psm.services.libraries import LibraryState, list_libraries
 
@@ -37,7 +37,7 @@ def status(db: Database) -> Status:
     """What psm knows, without looking at the disk more than it must."""
     with db.snapshot() as connection:
         states = list_libraries(db)
-        scans = {s.library.id: metadata.get(connection, f"last_scan:{s.library.id}") for s in states}
+        scans = {s.library.id: libraries.last_scan(connection, s.library.id) for s in states}
         found = coverage(connection)
     return Status(tuple(LibraryStatus(s, _last_scan(scans[s.library.id])) for s in states), found)
 
