@@ -4,7 +4,7 @@
     make_audio(tmp_path / "b.m4a", "alac", tone=880)     other audio, in a format that its extension does not tell
     write_tags(path, title=["So What"], artist=["Miles Davis"])
 
-Each combination is encoded once per process and copied from then on.
+Each combination is encoded once and kept in pytest's cache folder.
 """
 
 import base64
@@ -14,6 +14,7 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from functools import cache as cached
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,11 +24,11 @@ FORMATS: dict[str, tuple[str, list[str]]] = {
     "mp3-plain": (".mp3", ["-c:a", "libmp3lame", "-b:a", "64k", "-write_xing", "0", "-id3v2_version", "0"]),
     "mp3-vbr": (".mp3", ["-c:a", "libmp3lame", "-q:a", "5"]),
     "mp2": (".mp2", ["-c:a", "mp2", "-b:a", "96k"]),
-    "flac": (".flac", ["-c:a", "flac"]),
+    "flac": (".flac", ["-c:a", "flac", "-sample_fmt", "s16"]),
     "vorbis": (".ogg", ["-c:a", "libvorbis", "-q:a", "1"]),
     "opus": (".opus", ["-c:a", "libopus", "-b:a", "48k"]),
     "speex": (".spx", ["-c:a", "libspeex", "-ar", "16000"]),
-    "oggflac": (".oga", ["-c:a", "flac", "-f", "ogg"]),
+    "oggflac": (".oga", ["-c:a", "flac", "-sample_fmt", "s16", "-f", "ogg"]),
     "m4a": (".m4a", ["-c:a", "aac", "-b:a", "64k"]),
     "m4a-fast": (".m4a", ["-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart"]),
     "m4a-fragments": (
@@ -46,7 +47,13 @@ FORMATS: dict[str, tuple[str, list[str]]] = {
 }
 """Name: the usual extension, and what makes ffmpeg write it."""
 
+_ID3_IN_FRONT = {".aac", ".ac3", ".eac3"}
+"""mutagen reads these streams but leaves their tags to its ID3 class."""
+
 _OF_EXTENSION = {extension: name for name, (extension, _) in reversed(FORMATS.items())}
+
+
+_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "audio"
 
 
 @cached
@@ -55,13 +62,18 @@ def audio_bytes(
 ) -> bytes:
     """A file of a decaying, trembling tone: not silence, and no two moments of it alike."""
     extension, arguments = FORMATS[format_name]
-    wave = f"aevalsrc=exprs=0.4*sin(2*PI*t*{tone}*(1+t/9))+0.1*sin(2*PI*t*{3 * tone + 7})*cos(t*5):s={rate}:d={seconds}"
-    with TemporaryDirectory() as folder:
-        target = Path(folder, f"audio{extension}")
-        command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", wave, "-ac", str(channels)]
-        exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
-        subprocess.run([*command, *arguments, *exact, str(target)], check=True, timeout=60)
-        return target.read_bytes()
+    wave = f"0.4*sin(2*PI*t*{tone}*(1+t/9))+0.1*sin(2*PI*t*{3 * tone + 7})*cos(t*5)"
+    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "lavfi"]
+    command += ["-i", f"aevalsrc=exprs={wave}:s={rate}:d={seconds}", "-ac", str(channels), *arguments]
+    command += ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
+    kept = _CACHE / f"{sha256(repr(command).encode()).hexdigest()}{extension}"
+    if not kept.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=_CACHE) as folder:
+            target = Path(folder, f"audio{extension}")
+            subprocess.run([*command, str(target)], check=True, timeout=60)
+            target.replace(kept)  # whole or not at all: test processes run side by side
+    return kept.read_bytes()
 
 
 def make_audio(path: Path, format_name: str | None = None, **options: Any) -> Path:
@@ -77,10 +89,10 @@ def write_tags(path: Path, *, cover: bytes | None = None, **values: Sequence[str
     taken for a JPEG."""
     import mutagen
 
-    file = mutagen.File(os.fspath(path))  # type: ignore[attr-defined]
-    if type(file).__name__ in {"AAC", "AC3"}:
+    if path.suffix in _ID3_IN_FRONT:
         _write_id3_in_front(path, values, cover)
         return
+    file = mutagen.File(os.fspath(path))
     if file.tags is None:
         file.add_tags()
     kind = type(file.tags).__name__
@@ -105,10 +117,11 @@ def remove_tags(path: Path) -> None:
     import mutagen
     from mutagen.id3 import ID3
 
-    file = mutagen.File(os.fspath(path))  # type: ignore[attr-defined]
-    if type(file).__name__ in {"AAC", "AC3"}:
+    if path.suffix in _ID3_IN_FRONT:
         ID3().delete(os.fspath(path))
-    elif file.tags is not None:
+        return
+    file = mutagen.File(os.fspath(path))
+    if file.tags is not None:
         if hasattr(file, "clear_pictures"):
             file.clear_pictures()
         file.delete()

@@ -39,14 +39,15 @@ def tags_behind(source: Source, start: int) -> tuple[int, list[TagBlock]]:
     source.read(max(start, end - NEAR_BYTES), NEAR_BYTES)
     blocks: list[TagBlock] = []
     for _ in range(_MOST_TAGS):
-        if (id3v1 := _id3v1_before(source, start, end)) is not None:
+        # APEv2 first: in one of 131 bytes the "TAG" of its "APETAGEX" stands where that of ID3v1 would.
+        if tag := ape_tag_before(source, start, end):
+            blocks.append(wanted_ape(source, tag))
+            end = tag.start
+        elif (id3v1 := _id3v1_before(source, start, end)) is not None:
             end -= _ID3V1_BYTES
             blocks.append(TagBlock(TagForm.ID3V1, id3v1))
             if _starts(source, start, end - _ENHANCED_BYTES, b"TAG+"):
                 end -= _ENHANCED_BYTES
-        elif tag := ape_tag_before(source, start, end):
-            blocks.append(wanted_ape(source, tag))
-            end = tag.start
         elif length := _lyrics3_before(source, start, end):
             end -= length
         elif length := _id3v2_before(source, start, end):

@@ -48,8 +48,8 @@ def tta_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
 def framed_stream(source: Source, start: int, front: list[TagBlock]) -> Anatomy | None:
     """MPEG audio (layer 1 to 3) or AAC in ADTS frames, if either is what begins at or soon after ``start``.
 
-    MPEG audio begins with the first real frame: the Xing, Info or VBRI frame before it holds no sound, and programs that
-    repair or copy a stream write it anew.
+    MPEG audio begins with the first real frame: the Xing, Info or VBRI frame before it holds no sound, and programs
+    that repair or copy a stream write it anew.
     """
     end, behind = tags_behind(source, start)
     first = _first_frame(source, start, end)
