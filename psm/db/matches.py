@@ -41,9 +41,12 @@ class QueuedTrack:
 
 
 def consumed(connection: sqlite3.Connection) -> Consumed | None:
-    """What the last finished look for changes had seen; None before the first, and after one that was cut short."""
-    text = metadata.get(connection, _MARK)
-    return None if text is None else Consumed(**json.loads(text))
+    """What the last finished look for changes had seen.
+
+    None before the first, after one that was cut short, and when another version of psm recorded it in another form.
+    """
+    record = json.loads(metadata.get(connection, _MARK) or "{}")
+    return Consumed(**record) if record.keys() == set(Consumed.__slots__) else None
 
 
 def inputs(connection: sqlite3.Connection, *, settings: str, version: str) -> Consumed:

@@ -137,5 +137,10 @@ def test_what_was_consumed_is_remembered_until_the_keys_are_forgotten(db: Databa
     assert matches.consumed(db.connection) == now
     assert now.library_files == 1
     with db.transaction() as connection:
+        metadata.put(connection, "stage:match", '{"library_files": 1, "of another version": 2}')
+    assert matches.consumed(db.connection) is None
+    with db.transaction() as connection:
+        matches.record_consumed(connection, now)
+    with db.transaction() as connection:
         matches.forget_keys(connection)
     assert matches.consumed(db.connection) is None
