@@ -159,6 +159,7 @@ def export_document(result: "ExportResult") -> dict[str, Any]:
         "problems": [
             {"profiles": list(p.profiles), "folder": json_path(p.folder), "reason": p.reason} for p in result.problems
         ],
+        "away": [{"profiles": list(a.profiles), "folder": json_path(a.folder)} for a in result.away],
         "complete": result.complete,
     }
 
@@ -192,6 +193,8 @@ def show_export(result: "ExportResult", *, as_json: bool) -> None:
         render.note(f"{done.profile}: {done.playlist}, track {track.position} left out ({track.reason}): {path}")
     if len(unusable) > _SHOWN:
         render.note(f"… and {len(unusable) - _SHOWN:,} more tracks left out; --json lists them all.")
+    for away in result.away:
+        render.note(f"Not written now: {', '.join(away.profiles)}: {render.shown_path(away.folder)}: {away.reason}.")
     for problem in result.problems:
         render.error(
             f"{', '.join(problem.profiles) or 'clean-up'}: {render.shown_path(problem.folder)}: {problem.reason}."

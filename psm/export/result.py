@@ -65,12 +65,16 @@ class ExportProblem:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What an export did. ``complete`` is false when it was stopped before its end."""
+    """What an export did. ``complete`` is false when it was stopped before its end.
+
+    ``away`` are folders on drives that are not connected now: no failure, they are written when they are back.
+    """
 
     playlists: tuple[ExportedPlaylist, ...] = ()
     removed: tuple[bytes, ...] = ()
     kept: tuple[KeptFile, ...] = ()
     problems: tuple[ExportProblem, ...] = ()
+    away: tuple[ExportProblem, ...] = ()
     complete: bool = True
 
     def count(self, outcome: Outcome) -> int:

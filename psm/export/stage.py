@@ -50,7 +50,17 @@ def export_playlists(
     generations = exports.generations(db.connection)
     playlists = exports.to_write(db.connection)
     chosen = [p for p in cfg.profiles if only is None or p.name in only]
-    run = _Run(db, playlists, _owner(db), progress, stop, sleep, overwrite, total=len(chosen) * len(playlists))
+    run = _Run(
+        db=db,
+        playlists=playlists,
+        owner=_owner(db),
+        known=frozenset(exports.folders(db.connection)),
+        progress=progress,
+        stop=stop,
+        sleep=sleep,
+        overwrite=overwrite,
+        total=len(chosen) * len(playlists),
+    )
     groups = _by_folder(chosen)
     if not one_off:
         _remember(db, groups)
@@ -61,7 +71,10 @@ def export_playlists(
         _clean_up(run, current=groups)
     result = run.result()
     if only is None and not one_off and result.complete and not result.problems:
-        outputs = tuple(_output(p.path) for p in result.playlists)
+        # A drive that is away is an output too: once its folder is back, an export is due.
+        outputs = tuple(
+            _output(path) for path in (*(p.path for p in result.playlists), *(a.folder for a in result.away))
+        )
         with db.transaction() as connection:
             exports.put_state(connection, ExportState(_settings(cfg), generations, outputs))
     return result
@@ -103,6 +116,7 @@ class _Run:
     db: Database
     playlists: tuple[ExportPlaylist, ...]
     owner: str
+    known: frozenset[bytes]
     progress: ProgressCallback
     stop: StopSignal
     sleep: Callable[[float], None]
@@ -114,11 +128,17 @@ class _Run:
     removed: list[bytes] = field(default_factory=list)
     kept: list[KeptFile] = field(default_factory=list)
     problems: list[ExportProblem] = field(default_factory=list)
+    away: list[ExportProblem] = field(default_factory=list)
 
     def result(self) -> ExportResult:
         """All of it."""
         return ExportResult(
-            tuple(self.exported), tuple(self.removed), tuple(self.kept), tuple(self.problems), self.complete
+            playlists=tuple(self.exported),
+            removed=tuple(self.removed),
+            kept=tuple(self.kept),
+            problems=tuple(self.problems),
+            away=tuple(self.away),
+            complete=self.complete,
         )
 
     def export(self, folder: bytes, profiles: Sequence[ExportProfile], managed: "_Managed") -> None:
@@ -128,6 +148,11 @@ class _Run:
         for name, reason in broken.items():
             self.problems.append(ExportProblem((name,), folder, reason))
         usable = [p for p in profiles if p.name not in broken]
+        if folder in self.known and not os.path.isdir(os.path.dirname(folder)):
+            # Making it again would fill the disk below the place where a stick or a card is mounted.
+            reason = "it was there before and its parent folder is gone: its drive is not connected, it seems"
+            self.away.append(ExportProblem(names, folder, reason))
+            return
         if self.stop.is_set():
             self.complete = False
             return

@@ -298,6 +298,25 @@ def test_an_old_folder_that_is_away_is_cleaned_when_it_is_back(world: World) -> 
     assert world.export().removed == (os.fsencode(card / "Mix.m3u8"),)
 
 
+def test_a_drive_that_is_away_is_no_failure_and_is_written_when_it_is_back(world: World) -> None:
+    world.mix()
+    stick = world.path / "stick"
+    profiles = (world.profile("car", folder=stick / "lists"), world.profile())
+    assert world.export(*profiles).count(Outcome.WRITTEN) == 2
+    stick.rename(world.path / "away")
+    world.playlist("New", "A - One")
+    result = world.export(*profiles)
+    assert [(a.profiles, a.folder) for a in result.away] == [(("car",), os.fsencode(stick / "lists"))]
+    assert not result.problems
+    assert not stick.exists()
+    assert world.names() == ["Mix.m3u8", "New.m3u8"]
+    assert not is_due(world.db.connection, config(*profiles))
+    (world.path / "away").rename(stick)
+    assert is_due(world.db.connection, config(*profiles))
+    world.export(*profiles)
+    assert visible(stick / "lists") == ["Mix.m3u8", "New.m3u8"]
+
+
 def test_a_one_off_export_is_neither_remembered_nor_cleaned_up(world: World) -> None:
     world.mix()
     world.export()
