@@ -57,7 +57,10 @@ def test_the_wheel_holds_every_file_of_psm(wheel: Path) -> None:
     }
     assert packed == expected
     assert "psm/py.typed" in packed
-    assert {Path(name).suffix for name in packed} >= {".sql", ".py", ".csv", ".m3u8", ".yaml", ".mp3", ".opus"}
+    assert {Path(name).suffix for name in packed} >= {
+        *(".sql", ".py", ".html", ".css", ".js", ".csv", ".m3u8", ".yaml"),
+        *(".mp3", ".flac", ".m4a", ".ogg", ".opus"),
+    }
 
 
 def test_the_wheel_says_what_psm_needs_and_which_program_it_brings(wheel: Path) -> None:
@@ -75,3 +78,11 @@ def test_the_installed_program_is_the_wheels(installed: Path, tmp_path: Path) ->
     where = "import psm, os; print(os.path.dirname(psm.__file__))"
     found = Path(run(installed / "python", "-c", where, cwd=tmp_path).stdout.strip())
     assert found.is_relative_to(installed.parent)
+
+
+def test_the_installed_program_has_its_demo_its_database_and_its_templates(installed: Path, tmp_path: Path) -> None:
+    run(installed / "psm", "demo", "here", cwd=tmp_path, HOME=str(tmp_path / "home"))
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
+    assert {"music", "playlists", "config.yaml", "psm.db", "exports", "reports"} <= {
+        p.name for p in (tmp_path / "here").iterdir()
+    }

@@ -121,7 +121,7 @@ SONGS = [
     _compilation("Ivy", 1, "Ivy", ("Juno Vale", "The Copper Foxes"), 6.4),
     _compilation("Foxglove", 2, "Foxglove", ("Halden & Moor",), 5.7),
     # A song twice in the library, and a file without any tags: a report should name both.
-    Song("Singles/Slow Tide.mp3", 2.8, "Slow Tide", ("Ottoline Marsh",), {"date": "2018"}),
+    Song("Downloads/Slow Tide.mp3", 2.8, "Slow Tide", ("Ottoline Marsh",), {"album": "Paper Lanterns"}),
     Song("Unsorted/Ottoline Marsh - Low Water.mp3", 3.6, "Low Water", ()),
 ]
 

@@ -50,7 +50,7 @@ def _made(made: "Demo") -> Iterator[str]:
     yield f"  music/        {made.music_files} files of invented artists: mp3, flac, m4a, ogg and opus"
     yield f"  playlists/    what psm takes in: {playlists}"
     yield "  exports/      the playlists it wrote: for a player on this machine, and for a phone"
-    yield "  reports/      what is missing, and what is worth a second look: open index.html"
+    yield "  reports/      what is missing, and what is worth a second look: open psm-report.html"
     yield "  config.yaml   the demo's own configuration; its database is psm.db"
     for name in made.kept:
         yield f"  (You changed {name}: it stays as it is.)"

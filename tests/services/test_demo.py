@@ -82,16 +82,16 @@ def test_an_earlier_demo_is_mended_and_keeps_what_a_person_added_or_changed(tmp_
     own = music / "Mine" / "song.mp3"
     own.parent.mkdir()
     own.write_bytes(b"mine")
-    lost = music / "Singles" / "Slow Tide.mp3"
+    lost = music / "Downloads" / "Slow Tide.mp3"
     lost.unlink()
     retagged = music / "Various Artists/Garden Sessions/01 Ivy.opus"
     retagged.write_bytes(b"retagged")
     (tmp_path / "psm.db").write_bytes(b"database")
     again = write_demo(tmp_path)
     assert again.renewed
-    assert again.written == ("music/Singles/Slow Tide.mp3",)
+    assert again.written == ("music/Downloads/Slow Tide.mp3",)
     assert again.kept == ("music/Various Artists/Garden Sessions/01 Ivy.opus",)
-    assert lost.read_bytes() == (SHIPPED / "music/Singles/Slow Tide.mp3").read_bytes()
+    assert lost.read_bytes() == (SHIPPED / "music/Downloads/Slow Tide.mp3").read_bytes()
     assert [f.read_bytes() for f in (own, retagged, tmp_path / "psm.db")] == [b"mine", b"retagged", b"database"]
     assert again.music_files == first.music_files
 
