@@ -42,8 +42,8 @@ def export(
 ) -> None:
     """Write the playlists for the players.
 
-    Each profile under export.profiles in the configuration says how one player wants them. Files that you made or
-    edited are left alone, and only files that psm wrote are ever removed.
+    Each profile under export.profiles in the configuration says how one player wants them.
+    Files that you made or edited are left alone; only files that psm wrote are ever removed.
     """
     run = session(context)
     config = run.config()

@@ -26,6 +26,7 @@ EXPORT_VERSION = 1
 """Goes up when the same input gives other files."""
 
 _FOREIGN_NOTE = "there is a file of that name that psm did not write; psm export --overwrite keeps it as .bak"
+_SOURCE_NOTE = "a playlist is read from it; set another folder for the profile, or another format"
 _EDITED_NOTE = "it was edited since psm wrote it; psm export --overwrite keeps the edited one as .bak"
 
 
@@ -241,13 +242,15 @@ class _Run:
         content = formats.render(playlist.name, entries, place)
         new = ManifestEntry(self.owner, place.profile.name, playlist_key(playlist), name, (folders.hash_of(content),))
         found = folders.find(folder, name, plan.known.get(name))
+        # Replaced by psm's own, it would not be read again, and the playlist be gone with the next build.
+        source = found.state is not State.ABSENT and _is_source(os.path.join(folder, os.fsencode(name)), self.playlists)
         outcome, note = Outcome.WRITTEN, None
         if found.hash == new.hashes[0]:
             outcome = Outcome.UNCHANGED  # psm's, or the same as psm's: after a rebuilt database, or a lost manifest
             settled.append(new)
-        elif found.state in (State.EDITED, State.FOREIGN) and not self.overwrite:
+        elif found.state in (State.EDITED, State.FOREIGN) and (source or not self.overwrite):
             outcome = Outcome.KEPT
-            note = _EDITED_NOTE if found.state is State.EDITED else _FOREIGN_NOTE
+            note = _SOURCE_NOTE if source else _EDITED_NOTE if found.state is State.EDITED else _FOREIGN_NOTE
             if found.state is State.EDITED:
                 settled.append(replace(new, hashes=plan.known[name]))
         else:
@@ -352,6 +355,10 @@ def _entries(rows: Iterable[ExportRow], place: Place) -> tuple[list[Entry], tupl
                 unusable.append(Unusable(row.position, row.path, str(e)))
         entries.append(entry)
     return entries, tuple(unusable)
+
+
+def _is_source(path: bytes, playlists: Iterable[ExportPlaylist]) -> bool:
+    return any(path in (p.source, os.path.realpath(p.source)) for p in playlists)
 
 
 def _with_fate(done: ExportedPlaylist, fate: folders.Written) -> ExportedPlaylist:

@@ -47,7 +47,7 @@ class World:
     def playlist(self, name: str, *labels: str | PlaylistEntry, source: str | None = None) -> int:
         """A playlist; a string is a track's "artist - title"."""
         rows = tuple(e if isinstance(e, PlaylistEntry) else entry(e, position=n) for n, e in enumerate(labels, 1))
-        given = SourcePlaylist("csv", os.fsencode(f"/in/{source or name}"), name, rows)
+        given = SourcePlaylist("csv", os.path.join(b"/in", os.fsencode(source or name)), name, rows)
         with self.db.transaction() as connection:
             return playlists.store(connection, given, folder=None, source_state="", now=1.0).playlist_id
 

@@ -176,6 +176,18 @@ def test_overwrite_keeps_the_persons_version_beside_it(world: World) -> None:
     assert world.export(overwrite=True).playlists[0].backup is None
 
 
+def test_the_file_that_a_playlist_is_read_from_is_never_replaced(world: World) -> None:
+    world.out.mkdir()
+    source = world.out / "Mix.m3u8"
+    source.write_text("A - One.flac")
+    world.playlist("Mix", "A - One", source=str(source))
+    done = world.export(overwrite=True).playlists[0]
+    assert done.outcome is Outcome.KEPT
+    assert done.note is not None
+    assert "read from it" in done.note
+    assert source.read_text() == "A - One.flac"
+
+
 def test_a_link_or_a_folder_at_the_place_is_left_and_overwrite_moves_it_aside(world: World) -> None:
     world.mix()
     world.playlist("Dir", "A - One")
