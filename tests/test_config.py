@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psm.config import file as config_file, places
+from psm import places
 from psm.config import (
     Config,
     ConfigError,
@@ -28,6 +28,7 @@ from psm.config import (
     load_config,
     resolve,
 )
+from psm.config import file as config_file
 from psm.config.file import Mistake
 from psm.config.template import commented_file, default_in_yaml, in_yaml
 from psm.config.values import NamedPath
