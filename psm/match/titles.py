@@ -36,6 +36,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("medley", "medley"),
     )
 )
+_ANY_KIND = re.compile("|".join(f"(?:{pattern.pattern})" for _, pattern in _KINDS))
 _REMIX = re.compile(
     r"\b(?:remix(?:ed)?|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit|mixed)\b"
 )
@@ -182,7 +183,7 @@ def _brackets(text: str) -> Iterator[tuple[str, bool]]:
 
 def _kinds_of(addition: str) -> set[str]:
     """The versions that an addition names."""
-    kinds = {kind for kind, pattern in _KINDS if pattern.search(addition)}
+    kinds = {k for k, pattern in _KINDS if pattern.search(addition)} if _ANY_KIND.search(addition) else set()
     if found := _PART.search(addition):
         kinds.add(f"part {_number(found[1])}")
     if found := _LANGUAGE.search(addition):

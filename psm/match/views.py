@@ -126,7 +126,7 @@ def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, 
         yield right, (left,), False
     elif parse_artists((left,)).names & names.names:
         yield right, known, False
-    elif len(parts) == 2 and parse_artists((right,)).names & names.names:
+    elif len(parts) == 2 and set() < parse_artists((right,)).names <= names.names:
         yield left, known, False
 
 

@@ -165,6 +165,11 @@ def test_a_file_is_read_in_several_ways(title: str, tags: dict[str, object]) -> 
     assert judged(track("Queen - Innuendo"), found).accepted
 
 
+def test_a_remixer_after_the_dash_is_no_artist_after_the_title() -> None:
+    remix = file("Innuendo - Justice & Daft Remix", artists=("Queen, Justice & Daft",))
+    assert not judged(track("Queen - Innuendo"), remix).accepted
+
+
 def test_a_file_without_a_title_or_a_name_is_nothing() -> None:
     verdict = judged(track("Queen - Innuendo"), FileFacts(1, b"/m/.mp3", TrackTags(title="")))
     assert not verdict.accepted
