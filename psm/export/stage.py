@@ -243,19 +243,19 @@ class _Run:
         new = ManifestEntry(self.owner, place.profile.name, playlist_key(playlist), name, (folders.hash_of(content),))
         found = folders.find(folder, name, plan.known.get(name))
         # Replaced by psm's own, it would not be read again, and the playlist be gone with the next build.
-        source = found.state is not State.ABSENT and _is_source(os.path.join(folder, os.fsencode(name)), self.playlists)
+        theirs = found.state in (State.EDITED, State.FOREIGN)
+        source = theirs and _is_source(os.path.join(folder, os.fsencode(name)), self.playlists)
         outcome, note = Outcome.WRITTEN, None
         if found.hash == new.hashes[0]:
             outcome = Outcome.UNCHANGED  # psm's, or the same as psm's: after a rebuilt database, or a lost manifest
             settled.append(new)
-        elif found.state in (State.EDITED, State.FOREIGN) and (source or not self.overwrite):
+        elif theirs and (source or not self.overwrite):
             outcome = Outcome.KEPT
             note = _SOURCE_NOTE if source else _EDITED_NOTE if found.state is State.EDITED else _FOREIGN_NOTE
             if found.state is State.EDITED:
                 settled.append(replace(new, hashes=plan.known[name]))
         else:
-            backup = found.state in (State.EDITED, State.FOREIGN)
-            changes.append(folders.prepare(folder, new, content, found, backup=backup))
+            changes.append(folders.prepare(folder, new, content, found, backup=theirs))
         self.exported.append(
             ExportedPlaylist(
                 profile=place.profile.name,
