@@ -193,9 +193,10 @@ def overrides_document(result: "OverridesResult") -> dict[str, Any]:
 def overrides_notes(result: "OverridesResult") -> Iterator[str]:
     """What a person should know of ``psm-overrides.yaml``; nothing when all is as it was."""
     if result.restored:
-        yield f"{result.path} was gone: written again, with the {result.decisions} decisions that psm knows."
+        count = _count(result.decisions, "decision")
+        yield f"{result.path} was gone: written again from what psm knows, {count}."
     elif result.read and result.changed:
-        yield f"{result.path} was read: something else is decided now for {result.changed} tracks."
+        yield f"{result.path} was read: something else is decided now for {_count(result.changed, 'track')}."
     if result.unwritten is not None:
         yield result.unwritten
     for problem in result.problems:
@@ -314,6 +315,10 @@ def _decision_document(decision: "Decision") -> dict[str, Any]:
         "file_id": d.file_id,
         "decided_at": d.decided_at,
     }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _minutes(seconds: float | None) -> str:
