@@ -108,6 +108,7 @@ def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
     return 0.9 * share if share >= 0.5 else 0.0
 
 
+@lru_cache(maxsize=16_384)
 def _name(text: str) -> str:
     name = normalize(text)
     return name.removeprefix("the ").replace(" ", "")

@@ -60,6 +60,7 @@ _TRAILING_KIND = re.compile(
     r"|live (?:at|from) .+)$"
 )
 _DASH = re.compile(r"\s+[-–—~]+\s+|\s+[-–—](?=\S)")
+_BRACKET = re.compile(r"[\[({（【「]")
 _OPEN, _CLOSE = "([{（【「", ")]}）】」"
 
 
@@ -128,6 +129,8 @@ def parse_title(text: str, album: str | None = None) -> Title:
         if name.startswith("part "):
             credit -= {"part", "pt", name.removeprefix("part ")}
     full = normalize(text)
+    if full == core and not subtitles:  # most titles say nothing but the song's name
+        return Title(core, full, (), frozenset(kinds), frozenset(credit), tuple(guests), (core.replace(" ", ""),))
     squashed = (t.replace(" ", "") for t in (core, " ".join((core, *subtitles)), full))
     spellings = tuple(dict.fromkeys(squashed))
     return Title(core, full, tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests), spellings)
@@ -166,6 +169,9 @@ def _segments(text: str) -> tuple[str, list[str]]:
 
 def _brackets(text: str) -> Iterator[tuple[str, bool]]:
     """Cuts a text at its outermost brackets; one that is never closed runs to the end."""
+    if not _BRACKET.search(text):
+        yield text, False
+        return
     depth, start = 0, 0
     for place, character in enumerate(text):
         if character in _OPEN:

@@ -635,7 +635,7 @@ def fresh_database() -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("most", [400, 2])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=st.lists(CHANGE, min_size=6, max_size=30))
 def test_matching_what_changed_gives_the_same_as_matching_all(
     changes: list[tuple[str, int, str, str, float | None, str | None]], most: int, monkeypatch: pytest.MonkeyPatch
