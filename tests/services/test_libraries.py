@@ -244,10 +244,10 @@ def test_a_move_onto_another_library_is_refused(box: Box, target: str, reason: s
 
 
 def test_an_unknown_name_says_which_there_are(box: Box) -> None:
-    with pytest.raises(UsageError, match="'NAS'. psm knows: none yet"):
+    with pytest.raises(UsageError, match=r"'NAS'\. psm knows: none yet"):
         box.move("NAS", box.folder)
     box.add("Music")
-    with pytest.raises(UsageError, match="'NAS'. psm knows: Music"):
+    with pytest.raises(UsageError, match=r"'NAS'\. psm knows: Music"):
         remove_library(box.db, box.config, "NAS", now=now)
     with pytest.raises(UsageError, match="no library called"):
         remove_library(box.db, box.config, "\udcff", now=now)
@@ -327,7 +327,8 @@ def test_two_that_add_at_once_are_both_in_the_file(box: Box) -> None:
 
 
 def test_a_file_that_another_psm_overtook_is_written_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, overtaken = libraries_file.write, []
+    overtaken: list[Path] = []
+    write = libraries_file.write
 
     def slow(folder: Path, known: list[Library]) -> None:
         if not overtaken:
