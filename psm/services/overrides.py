@@ -106,7 +106,7 @@ def change(
             return False
         text = _with_decisions(db, state, key, wanted)
         expected = {k: v for k, v in {**state.meaning.held, key: wanted}.items() if v}
-        meaning = _understand(db, _checked(db, text, path, expected, now=now), now=now)
+        _, meaning = _checked(db, text, path, expected, now=now)
         data = _write(path, text, replacing=state.data)
         _store(db, meaning, content=_content(data), generations=generations)
         return True
@@ -185,7 +185,7 @@ def _bring_up_to_date(db: Database, path: Path, *, now: float) -> tuple[_State, 
         try:
             told = _checked(db, text, path, meaning.held, now=now)
             data = _write(path, text, replacing=data)
-            document, meaning = told, _understand(db, told, now=now)
+            document, meaning = told
         except OverridesError as e:
             unwritten = str(e)
             # The table keeps the names that the file has, and the next reading tries again.
@@ -353,15 +353,16 @@ def _entry(db: Database, decision: Decision) -> Entry:
 
 def _checked(
     db: Database, text: str, path: Path, expected: Mapping[str, Sequence[Decision]], *, now: float
-) -> Document:
+) -> tuple[Document, _Meaning]:
     """The changed text, read again: it has to mean what was to be decided, and nothing else."""
     try:
         document = parse(text, name=str(path))
     except OverridesError as e:
         raise unchangeable(str(path)) from e
-    if _effects(_understand(db, document, now=now).held) != _effects(expected):
+    meaning = _understand(db, document, now=now)
+    if _effects(meaning.held) != _effects(expected):
         raise unchangeable(str(path))
-    return document
+    return document, meaning
 
 
 def _with_names_of(known: Sequence[Decision], meaning: _Meaning) -> _Meaning:
