@@ -34,7 +34,8 @@ def set_schema(path: Path, version: str) -> None:
     raw.close()
 
 
-def fail_after(_: object) -> None:
+def write_and_fail(c: sqlite3.Connection, key: str) -> None:
+    metadata.put(c, key, "1")
     raise ZeroDivisionError
 
 
@@ -243,7 +244,7 @@ def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(path: Path)
         with db.transaction() as c:
             metadata.put(c, "kept", "1")
         with pytest.raises(ZeroDivisionError), db.transaction() as c:
-            fail_after(metadata.put(c, "lost", "1"))
+            write_and_fail(c, "lost")
         assert metadata.get(db.connection, "kept") == "1"
         assert metadata.get(db.connection, "lost") is None
 
@@ -257,7 +258,7 @@ def test_an_inner_transaction_is_a_part_of_the_outer_one(path: Path) -> None:
                     metadata.put(inner, "inner", "1")
                 with db.snapshot() as reading:
                     assert metadata.get(reading, "inner") == "1"
-                fail_after(metadata.put(c, "outer", "1"))
+                write_and_fail(c, "outer")
 
         with pytest.raises(ZeroDivisionError):
             nested()
@@ -351,7 +352,7 @@ def test_a_database_that_stays_locked_is_explained(path: Path, monkeypatch: pyte
         with first.transaction(), second.transaction():
             pass
 
-    with Database(path) as one, Database(path) as two, pytest.raises(DatabaseError, match="locked .* for over 0 s"):
+    with Database(path) as one, Database(path) as two, pytest.raises(DatabaseError, match=r"locked .* for over 0 s"):
         both(one, two)
     # The lock is free again, and the connection as good as before.
     with Database(path) as db, db.transaction() as c:
