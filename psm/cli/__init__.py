@@ -49,7 +49,7 @@ def _command(args: list[str]) -> int:
 def _explain(e: BaseException) -> int:
     """Says on stderr why a command ended early, and returns its exit code."""
     from typer import Abort
-    from typer._click.exceptions import ClickException  # typer ships its own click since 0.28, under this name only
+    from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer's own click, under no other name
 
     from psm.cli.render import error
 
@@ -62,8 +62,9 @@ def _explain(e: BaseException) -> int:
         error("Interrupted. What was done so far is kept.")
         return ExitCode.INTERRUPTED
     if isinstance(e, ClickException):
-        with suppress(OSError):
-            e.show()
+        if not isinstance(e, NoArgsIsHelpError):  # the help was its message
+            with suppress(OSError):
+                e.show()
         return e.exit_code
     if isinstance(e, PsmError):
         error(str(e))
