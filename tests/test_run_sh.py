@@ -477,7 +477,7 @@ def test_the_tests_run_in_parallel_and_count_the_lines_of_every_process(tmp_path
         call = [sys.executable, *command]
         return subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    tests = run(str(tmp_path / "tools/run_tests.py"), "-q")
+    tests = run(str(tmp_path / "tools/run_tests.py"), "-q", f"--basetemp={tmp_path / 'temporary'}")
     assert (tests.returncode, "1 failed, 3 passed" in tests.stdout.splitlines()[-1]) == (1, True), tests
     report = run("-m", "coverage", "report", f"--rcfile={tmp_path}/pyproject.toml", f"--data-file={tmp_path}/.coverage")
     assert [row.split()[-1] for row in report.stdout.splitlines() if row.startswith("TOTAL")] == ["100%"], report

@@ -6,6 +6,7 @@ Arguments go to pytest. The coverage data is left combined in ``.coverage``, for
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -14,13 +15,18 @@ def main(arguments: list[str]) -> int:
     os.chdir(Path(__file__).resolve().parent.parent)
     coverage = [sys.executable, "-m", "coverage"]
     subprocess.run([*coverage, "erase"], check=True)
-    try:
-        tests = [*coverage, "run", "-m", "pytest", "--numprocesses=auto", *arguments]
-        code = subprocess.run(tests, check=False).returncode
-    except KeyboardInterrupt:  # pytest got it too, and has said so
-        return 130
-    # A process that a test killed leaves an unfinished file, which is left out; and a run like `--version` leaves none.
-    subprocess.run([*coverage, "combine", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    with tempfile.TemporaryDirectory(prefix="psm-coverage-", ignore_cleanup_errors=True) as folder:
+        # Some tests become another user, to meet files that they may not read: coverage writes its data as that user.
+        os.chmod(folder, 0o1777)  # noqa: S103  (as open as /tmp itself)
+        tests = ["-m", "pytest", "--numprocesses=auto", *arguments]
+        try:
+            code = subprocess.run([*coverage, "run", f"--data-file={folder}/.coverage", *tests], check=False).returncode
+        except KeyboardInterrupt:  # pytest got it too, and has said so
+            return 130
+        # A process that a test killed leaves an unfinished file, which is left out; and a run like `--version` leaves
+        # none at all.
+        combine = [*coverage, "combine", "--quiet", "--data-file=.coverage", folder]
+        subprocess.run(combine, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return code
 
 
