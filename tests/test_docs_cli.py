@@ -83,7 +83,7 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
             re.sub(r"--(config|database) \S+", "", line.partition(" #")[0]),
         )
         words = [w for w in (found[1].split() if found else []) if w not in everywhere]
-        if not words or words[0] in {"COMMAND", "test", "FILE"} or words[0].startswith(("=", "'", "-")):
+        if not words or words[0] in {"COMMAND", "test", "…"} or words[0].startswith(("=", "'", "-")):
             continue
         name = " ".join(words[:2]) if words[0] in groups else words[0]
         for one in name.replace("|", " ").split()[1:] if "|" in name else [None]:
