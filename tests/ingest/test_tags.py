@@ -399,6 +399,12 @@ def test_files_that_are_no_audio_are_an_error_in_words(tmp_path: Path) -> None:
         assert reading.tags == TrackTags(title="So What", artists=("Miles Davis",), guessed=("title", "artists"))
 
 
+def test_a_musepack_packet_that_leads_back_to_itself_is_an_error(tmp_path: Path) -> None:
+    """It holds mutagen 1.48 for ever."""
+    reading = read_bytes(b"MPCKAA\0" + bytes(200), tmp_path, "a.mpc")
+    assert reading.error == "its audio cannot be understood (its structure never ends)"
+
+
 def test_tags_that_cannot_be_read_are_named_and_the_rest_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

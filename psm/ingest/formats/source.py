@@ -17,6 +17,11 @@ _BUDGET = 64 * 1024 * 1024
 megabytes of pictures comes near it: its pages have to be walked one by one."""
 
 
+_MOST_WINDOW_READS = 100_000
+"""mutagen's readers do not all notice that they go round in circles: that of Musepack SV8 steps back over a packet
+whose size is less than its own header, for ever."""
+
+
 class Malformed(Exception):  # noqa: N818  (it is what the file is, and never leaves the ingest package)
     """The bytes are not what their format promises; the message says so in a person's words."""
 
@@ -83,9 +88,13 @@ class Window:
         self._start = start
         self._size = max(0, end - start)
         self._position = 0
+        self._reads_left = _MOST_WINDOW_READS
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes from here, all that is left if negative."""
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise Malformed("its structure never ends")
         left = max(0, self._size - self._position)
         data = self._source.read(
             self._start + self._position, left if size < 0 else min(size, left), ahead=_WINDOW_BYTES
