@@ -88,10 +88,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: s
     from rich.table import Table
     from rich.text import Text
 
+    if title is not None:
+        line(_one_line(title))
     body = [list(row) for row in rows]
-    shown = Table(
-        title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
         right = any(isinstance(row[number], int | float) for row in body)
         shown.add_column(heading, justify="right" if right else "left", overflow="fold")
