@@ -86,7 +86,7 @@ def add_library(
 
     :raises UsageError: when it is no folder, or the name is taken or cannot be one.
     """
-    root = _real_folder(path)
+    root = real_folder(path)
     notes = _restore(db, config_folder, now=now)
     with _alone(db, on_wait) if _inside(db, root) else nullcontext(), db.transaction() as connection:
         known = libraries.all_libraries(connection)
@@ -109,7 +109,7 @@ def move_library(
 
     :raises UsageError: when there is no such library or folder, or the folder overlaps another library.
     """
-    root = _real_folder(path)
+    root = real_folder(path)
     notes = _restore(db, config_folder, now=now)
     _named(db, name)
     with _alone(db, on_wait), db.transaction() as connection:
@@ -223,8 +223,11 @@ def _inside(db: Database, root: bytes) -> list[Library]:
     return [library for library in libraries.all_libraries(db.connection) if path_below(root, library.root)]
 
 
-def _real_folder(path: Path) -> bytes:
-    """The folder's real, absolute path."""
+def real_folder(path: Path) -> bytes:
+    """The real, absolute path of a folder that is to be a library.
+
+    :raises UsageError: when it is no folder.
+    """
     if not os.path.isdir(path):
         reason = "is not a folder" if os.path.lexists(path) else "is not there"
         raise UsageError(f"{shown(path)} {reason}. Name the folder that holds the music.")

@@ -15,7 +15,7 @@ from psm.export.stage import export_playlists
 from psm.export.stage import is_due as export_is_due
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
-from psm.services.libraries import add_library, added_notes, shown
+from psm.services.libraries import add_library, added_notes, real_folder, shown
 from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
@@ -156,6 +156,8 @@ def _add_libraries(
     now: Callable[[], float],
     on_wait: Callable[[str], None] | None,
 ) -> list[str]:
+    for path in paths:
+        real_folder(path)  # a wrong one is named before the others are added
     notes: list[str] = []
     for path in paths:
         notes += added_notes(add_library(db, config.folder, path, now=now, on_wait=on_wait))
