@@ -96,7 +96,7 @@ def _home(text: str, env: Mapping[str, str], *, windows: bool) -> tuple[str, str
     end = re.search(r"[/\\]" if windows else "/", text)
     user, rest = (text[: end.start()], text[end.start() :]) if end else (text, "")
     home = env.get("USERPROFILE" if windows else "HOME") if user == "~" else None
-    home = home or os.path.expanduser(user)  # noqa: PTH111  (Path.expanduser raises for an unknown user)
+    home = home or os.path.expanduser(user)  # Path.expanduser raises for an unknown user
     if home == user:
         raise ValueError(f"{user} has no home folder (write ./{user} for a folder of that name)")
     # The home of "/" (some containers) must not make "//x", which POSIX lets mean something else than "/x".

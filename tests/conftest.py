@@ -1,7 +1,8 @@
 """Fixtures and hooks that all tests share."""
 
 import os
-from collections.abc import Generator
+import subprocess
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,10 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 def psm(tmp_path: Path) -> Psm:
     """psm as a person runs it, with an empty home."""
     return Psm(tmp_path)
+
+
+@pytest.fixture
+def removed_at_once(tmp_path: Path) -> Iterator[None]:
+    """For trees so deep that pytest's own clean-up, which recurses, would fail on them in a later session."""
+    yield
+    subprocess.run(["rm", "-rf", "--", *tmp_path.iterdir()], check=True)

@@ -5,6 +5,7 @@ import itertools
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 from psm.db import Database, files, libraries, metadata
 from psm.models import FileStat, Library, LibraryFile, PlaylistEntry, Reading, SourcePlaylist, TrackTags
@@ -57,12 +58,12 @@ def add_file(
     fingerprint: str | None = None,
     error: str | None = None,
     size_bytes: int = 5_000_000,
-    **tags: object,
+    **tags: Any,
 ) -> LibraryFile:
     """A present file in the database; nothing is made on disk. ``tags`` are fields of ``TrackTags``."""
     number = next(_numbers)
     relative = os.fsencode(path) if path is not None else b"file-%d.flac" % number
-    defaults: dict[str, object] = {"codec": "flac", "duration_s": 180.0}
+    defaults: dict[str, Any] = {"codec": "flac", "duration_s": 180.0}
     reading = Reading(TrackTags(**{**defaults, **tags}), fingerprint or f"audio:{number:032x}", error)
     owner = library or add_library(db)
     with db.transaction() as connection:
@@ -82,10 +83,10 @@ def add_file(
     return found
 
 
-def retag_file(db: Database, file: LibraryFile, **tags: object) -> LibraryFile:
+def retag_file(db: Database, file: LibraryFile, **tags: Any) -> LibraryFile:
     """Changes the tags of a file as a scan would."""
     values = {name: getattr(file.tags, name) for name in TrackTags.__slots__}
-    reading = Reading(TrackTags(**{**values, **tags}), file.fingerprint, file.error)  # type: ignore[arg-type]
+    reading = Reading(TrackTags(**{**values, **tags}), file.fingerprint, file.error)
     with db.transaction() as connection:
         files.update(
             connection,
@@ -126,7 +127,7 @@ def add_playlist(db: Database, *entries: PlaylistEntry | str, name: str = "Mix",
     return stored.playlist_id
 
 
-def entry(label: str, *, position: int = 1, **fields: object) -> PlaylistEntry:
+def entry(label: str, *, position: int = 1, **fields: Any) -> PlaylistEntry:
     """A playlist entry from "artist - title"."""
     artist, dash, title = label.partition(" - ")
-    return PlaylistEntry(position, title if dash else label, (artist,) if dash else (), **fields)  # type: ignore[arg-type]
+    return PlaylistEntry(position, title if dash else label, (artist,) if dash else (), **fields)

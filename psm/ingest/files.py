@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from psm.ingest.extensions import has_audio_name
 from psm.ingest.ignore import (
     MARKERS,
     NOMEDIA,
@@ -25,7 +26,6 @@ from psm.ingest.ignore import (
     FolderRules,
     IgnorePolicy,
     Marker,
-    has_audio_name,
     is_plain,
     nomedia,
     parents,

@@ -6,9 +6,9 @@ pictures wherever they stand, container headers, an MP3's Xing frame, and the pa
 renumbers every page behind it. One sample is from the start and one from the middle (of Ogg, whose middle cannot be
 found without its pages, from the end): many recordings begin with the same silence.
 
-Kept by: everything mutagen writes, and a stream copy by ffmpeg to the same format, except to ASF, which it packs anew
-(measured, see tests/ingest/test_fingerprint.py). Not kept by: a cut, another encoding, and gain written into the frames
-themselves (mp3gain).
+Kept by: everything mutagen writes, and a stream copy by ffmpeg to the same format, except to fragmented MP4, which it
+packs anew (measured, see tests/ingest/test_fingerprint.py). Not kept by: a cut, another encoding, and gain written into
+the frames themselves (mp3gain).
 """
 
 from hashlib import blake2b

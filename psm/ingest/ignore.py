@@ -24,7 +24,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from psm.ingest.tags import AUDIO_EXTENSIONS
+from psm.ingest.extensions import has_audio_name
 
 NOMEDIA = b".nomedia"
 PATTERN_MARKERS = (b".ndignore", b".psmignore")  # the later one decides first
@@ -98,11 +98,6 @@ class IgnorePolicy:
                 if (is_folder or not pattern.folders_only) and pattern.matches(text):
                     return f"it matches {pattern.text!r} of library.ignore_patterns"
         return None
-
-
-def has_audio_name(name: bytes) -> bool:
-    """Whether the name ends like an audio file's, in any case."""
-    return name[name.rfind(b".") :].lower() in AUDIO_EXTENSIONS
 
 
 def is_plain(name: bytes) -> bool:

@@ -13,35 +13,6 @@ from psm.ingest.guess import fill_from_name
 from psm.ingest.streams import stream_of
 from psm.models import Reading, TrackTags
 
-AUDIO_EXTENSIONS: frozenset[bytes] = frozenset(
-    {
-        # MPEG audio and AAC
-        *(b".mp3", b".mp2", b".mpga", b".aac", b".adts"),
-        *(b".m4a", b".m4b", b".alac"),
-        # Xiph
-        *(b".flac", b".ogg", b".oga", b".opus", b".spx"),
-        # Windows Media
-        b".wma",
-        # uncompressed
-        *(b".wav", b".wave", b".aif", b".aiff", b".aifc", b".dsf", b".dff"),
-        # lossless
-        *(b".ape", b".wv", b".tta", b".tak", b".ofr", b".ofs"),
-        # the rest
-        *(b".mpc", b".mp+", b".mpp", b".ac3", b".eac3", b".ec3"),
-    }
-)
-"""Lower case, with the dot: what mutagen reads and people keep music in.
-
-Left out though mutagen could: ``.mp4``, ``.m4v``, ``.3gp`` and ``.asf``, which are videos (their sound alone is called
-``.m4a`` and ``.wma``); ``.m4p``, bought with a copy protection that no player here can open; ``.m4r``, ring tones;
-``.mid``, which holds no sound.
-"""
-
-
-def is_audio_name(name: bytes) -> bool:
-    """Whether a file of this name is taken for music."""
-    return _extension(name) in AUDIO_EXTENSIONS
-
 
 def _extension(name: bytes) -> bytes:
     return os.path.splitext(name)[1].lower()

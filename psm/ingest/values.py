@@ -48,7 +48,8 @@ def _mended(text: str) -> str:
         return text
     for encoding in ("latin-1", "cp1252"):
         try:
-            return text.encode(encoding).decode("utf-8")
+            # What comes out may have been read wrongly before: each round is shorter, so it ends.
+            return _mended(text.encode(encoding).decode("utf-8"))
         except UnicodeError:
             continue
     if _HIGH_CONTROL.search(text):

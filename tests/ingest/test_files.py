@@ -442,6 +442,7 @@ def make_deep(root: bytes, name: bytes, depth: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "depth"), [(b"n" * 200, 22), (b"abc", 1_500)], ids=["4,000 characters", "1,500 levels"]
 )
+@pytest.mark.usefixtures("removed_at_once")
 def test_paths_longer_than_the_system_takes_are_walked_and_opened(root: Path, name: bytes, depth: int) -> None:
     path = make_deep(bytes(root), name, depth)
     folder = path.removesuffix(b"/song.mp3")
@@ -466,6 +467,7 @@ def test_paths_longer_than_the_system_takes_are_walked_and_opened(root: Path, na
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot open such paths")
+@pytest.mark.usefixtures("removed_at_once")
 def test_a_file_is_found_whose_folder_just_fits_and_its_own_path_does_not(root: Path) -> None:
     rest = 4_090 - len(bytes(root)) - 1
     folder = b"/".join([b"n" * 200] * (rest // 201) + [b"m" * (rest % 201)])

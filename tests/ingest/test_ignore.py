@@ -8,17 +8,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from psm.ingest.extensions import AUDIO_EXTENSIONS, has_audio_name
 from psm.ingest.ignore import (
     FolderRules,
     IgnorePolicy,
-    has_audio_name,
     is_plain,
     nomedia,
     parents,
     parse_marker,
     shown,
 )
-from psm.ingest.tags import AUDIO_EXTENSIONS
 
 POLICY = IgnorePolicy()
 

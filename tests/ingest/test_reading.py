@@ -3,9 +3,10 @@
 import os
 import signal
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,14 +62,14 @@ def test_what_a_dead_worker_left_is_read_here(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(reading_module, "PARALLEL_FROM", 1)
     jobs = jobs_in(tmp_path, 300)
 
-    class DyingPool(reading_module.ProcessPoolExecutor):
+    class DyingPool(ProcessPoolExecutor):
         submitted = 0
 
-        def submit(self, *arguments: object, **options: object) -> Future[object]:  # type: ignore[override]
+        def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
             DyingPool.submitted += 1
             if DyingPool.submitted == 4:
                 return super().submit(os._exit, 1)
-            return super().submit(*arguments, **options)  # type: ignore[arg-type]
+            return super().submit(*arguments, **options)
 
     monkeypatch.setattr(reading_module, "ProcessPoolExecutor", DyingPool)
     assert titles(list(read_many(jobs, network=False, stop=NeverStop()))) == {n: f"Song {n}" for n in range(300)}
@@ -79,8 +80,8 @@ def test_a_pool_that_breaks_while_work_is_handed_to_it_loses_nothing(
 ) -> None:
     monkeypatch.setattr(reading_module, "PARALLEL_FROM", 1)
 
-    class BrokenPool(reading_module.ProcessPoolExecutor):
-        def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+    class BrokenPool(ProcessPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
             raise BrokenProcessPool("a worker was killed")
 
     monkeypatch.setattr(reading_module, "ProcessPoolExecutor", BrokenPool)

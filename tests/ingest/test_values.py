@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from psm.ingest.values import (
@@ -45,6 +45,7 @@ def test_text_is_cleaned_and_mended(raw: str, clean: str) -> None:
 
 
 @given(st.text())
+@example("Â\x80")
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
 

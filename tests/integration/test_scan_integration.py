@@ -197,6 +197,7 @@ def test_files_that_vanish_while_they_are_read_are_lines_in_the_result(psm: Psm,
     assert {f["path"] for f in psm.json("files") if f["status"] == "present"} == on_disk
 
 
+@pytest.mark.usefixtures("removed_at_once")
 def test_very_long_paths_and_names_of_any_bytes_are_scanned(psm: Psm, tmp_path: Path) -> None:
     root = tmp_path / "music"
     root.mkdir()

@@ -139,7 +139,7 @@ CREATE TABLE decisions (
     file_library      TEXT,
     file_path         BLOB,
     file_fingerprint  TEXT,
-    file_id           INTEGER,
+    file_id           INTEGER REFERENCES library_files (id) ON DELETE SET NULL,
     decided_at        TEXT NOT NULL
 );
 CREATE INDEX decisions_track ON decisions (track_key);
