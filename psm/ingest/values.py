@@ -19,9 +19,15 @@ _LARGEST_NUMBER = 9_999
 
 
 def clean_text(text: str) -> str:
-    """Without control characters and needless white space, cut at 2,000 characters, mended where it was decoded
-    wrongly."""
-    return _SPACE.sub(" ", _CONTROL.sub("", _mended(text[: 2 * _LONGEST_TEXT]))).strip()[:_LONGEST_TEXT].rstrip()
+    """Without control characters and needless white space, cut at 2,000 characters, mended where it was decoded wrongly.
+
+    Mending can show a control character, and removing one what can be mended: it goes on until nothing changes, and ends
+    because each round takes something away.
+    """
+    text = text[: 2 * _LONGEST_TEXT]
+    while (cleaner := _SPACE.sub(" ", _CONTROL.sub("", _mended(text))).strip()[:_LONGEST_TEXT].rstrip()) != text:
+        text = cleaner
+    return text
 
 
 def clean_texts(texts: Iterable[str]) -> tuple[str, ...]:
@@ -43,13 +49,14 @@ def _mended(text: str) -> str:
     that has to be (kept as lone surrogates until here): one of the two.
     """
     if _SURROGATE.search(text):
-        return decode_sensibly(text.encode("utf-8", "surrogateescape"))
+        # A surrogate that stands for no byte is half of a character whose other half is lost.
+        kept = "".join(c for c in text if not "\ud800" <= c <= "\udfff" or "\udc80" <= c <= "\udcff")
+        return decode_sensibly(kept.encode("utf-8", "surrogateescape"))
     if not _HIGH.search(text):
         return text
     for encoding in ("latin-1", "cp1252"):
         try:
-            # What comes out may have been read wrongly before: each round is shorter, so it ends.
-            return _mended(text.encode(encoding).decode("utf-8"))
+            return text.encode(encoding).decode("utf-8")
         except UnicodeError:
             continue
     if _HIGH_CONTROL.search(text):

@@ -44,8 +44,10 @@ def test_text_is_cleaned_and_mended(raw: str, clean: str) -> None:
     assert clean_text(raw) == clean
 
 
-@given(st.text())
+@given(st.text(st.characters(exclude_categories=())))
 @example("Â\x80")
+@example("Â\x08\x80")
+@example("a\ud800b\udcff")
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
 
