@@ -19,10 +19,10 @@ _LARGEST_NUMBER = 9_999
 
 
 def clean_text(text: str) -> str:
-    """Without control characters and needless white space, cut at 2,000 characters, mended where it was decoded wrongly.
+    """Without control characters and needless white space, at most 2,000 characters, mended where decoded wrongly.
 
-    Mending can show a control character, and removing one what can be mended: it goes on until nothing changes, and ends
-    because each round takes something away.
+    Mending can show a control character, and removing one what can be mended: it goes on until nothing changes, which
+    ends because each round takes something away.
     """
     text = text[: 2 * _LONGEST_TEXT]
     while (cleaner := _SPACE.sub(" ", _CONTROL.sub("", _mended(text))).strip()[:_LONGEST_TEXT].rstrip()) != text:
