@@ -33,10 +33,15 @@ def import_command(
     Examples:  psm playlist import ~/Downloads/mix.csv  |  psm playlist import ~/playlists
     """
     from psm.services.playlists import import_playlists
+    from psm.services.playlists_file import keep
 
     run = session(context)
-    with run.database(run.config()) as db, stoppable() as stop, progress(quiet=run.quiet or json) as show:
+    config = run.config()
+    with run.database(config) as db, stoppable() as stop, progress(quiet=run.quiet or json) as show:
         result = import_playlists(db, [os.fsencode(path) for path in paths], progress=show, stop=stop)
+        unkept = keep(db, config.folder)
+    if unkept is not None:
+        note(unkept)
     as_json(result_document(result)) if json else print_result(result)
     raise typer.Exit(exit_code(failed=result.nothing_used, stopped=not result.complete))
 
@@ -93,10 +98,15 @@ def remove_command(context: typer.Context, playlist: _Which, json: _Json = False
     Example:  psm playlist remove "Road trip"
     """
     from psm.services.playlists import remove
+    from psm.services.playlists_file import keep
 
     run = session(context)
-    with run.database(run.config()) as db:
+    config = run.config()
+    with run.database(config) as db:
         removed = remove(db, playlist)
+        unkept = keep(db, config.folder)
+    if unkept is not None:
+        note(unkept)
     as_json({"removed": _playlist_document(removed)}) if json else line(f'Removed "{removed.name}".')
     if removed.folder is not None and os.path.lexists(removed.source):
         note(f"Its file is still in a playlists folder, so psm build takes it in again: {shown_path(removed.source)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from psm.config import Config
-from psm.db import Database, playlists
+from psm.db import Database
 from psm.errors import UsageError
 from psm.export.result import ExportResult
 from psm.export.stage import export_playlists
@@ -20,6 +20,7 @@ from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
 from psm.services.playlists import ImportResult, import_playlists, pull
+from psm.services.playlists_file import PlaylistSources, keep, known_sources, recall
 from psm.services.scanning import scan
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def build(
     started = now()
     connection = db.connection
     folders, files = _playlist_sources(playlist_paths)
+    recalled = recall(db, config.folder)
     notes = _add_libraries(db, config, library_folders, now=now, on_wait=on_wait)
 
     def unless_stopped(due: bool, stage: Callable[[], T]) -> T | None:
@@ -98,14 +100,13 @@ def build(
         now=now,
         on_wait=on_wait,
     )
-    imported = unless_stopped(
-        bool(files),
-        lambda: import_playlists(db, [os.fsencode(f) for f in files], clock=now, progress=progress, stop=stop),
-    )
+    named = [*recalled.files, *(os.fsencode(f) for f in files)]
+    imported = unless_stopped(bool(named), lambda: import_playlists(db, named, clock=now, progress=progress, stop=stop))
+    followed = [*_playlist_folders(db, config, recalled), *folders]
     pulled = unless_stopped(
-        pull_playlists or bool(folders),
-        lambda: pull(db, [*_playlist_folders(db, config), *folders], clock=now, progress=progress, stop=stop),
+        pull_playlists or bool(folders), lambda: pull(db, followed, clock=now, progress=progress, stop=stop)
     )
+    unkept = keep(db, config.folder)
     decided = unless_stopped(True, lambda: sync(db, config.folder, now=now()))
     matched = unless_stopped(
         full or match_is_due(connection, config.match),
@@ -117,7 +118,7 @@ def build(
     )
     reported = _report(db, config, full=full, progress=progress, stop=stop) if report and not stop.is_set() else None
     return BuildResult(
-        scan=replace(scanned, notes=(*notes, *scanned.notes)),
+        scan=replace(scanned, notes=(*notes, *scanned.notes, *([] if unkept is None else [unkept]))),
         imported=imported,
         pull=pulled,
         overrides=decided,
@@ -164,8 +165,8 @@ def _add_libraries(
     return notes
 
 
-def _playlist_folders(db: Database, config: Config) -> list[Path]:
+def _playlist_folders(db: Database, config: Config, recalled: PlaylistSources) -> list[Path]:
     """The configured folders, and those in which playlists were found before."""
-    found = {p.folder: None for p in playlists.all_playlists(db.connection) if p.folder is not None}
-    known = {os.fsencode(folder.absolute()): None for folder in config.playlists.folders}
-    return [Path(os.fsdecode(folder)) for folder in {**known, **found}]
+    configured = [os.fsencode(folder.absolute()) for folder in config.playlists.folders]
+    every = dict.fromkeys([*configured, *known_sources(db).folders, *recalled.folders])
+    return [Path(os.fsdecode(folder)) for folder in every]

@@ -95,7 +95,7 @@ def test_rule_04_manual_decisions_outlive_everything(psm: Psm, root: Path, playl
     content = (psm.data_folder / "playlists" / "Letters.m3u8").read_bytes()
     for file in psm.data_folder.glob("psm.db*"):
         file.unlink()
-    build(psm, root, playlist)
+    psm("build")
     assert matched(psm) == decided
     assert (psm.data_folder / "playlists" / "Letters.m3u8").read_bytes() == content
 
