@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import struct
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -85,7 +86,8 @@ def queue_tracks(connection: sqlite3.Connection, track_ids: Iterable[int]) -> No
 def queue_all_tracks(connection: sqlite3.Connection) -> None:
     """Asks for every track to be matched again."""
     connection.execute("DELETE FROM match_queue")
-    connection.execute("INSERT INTO match_queue (track_id) SELECT id FROM tracks ORDER BY id")
+    # By artist: what was read of the files for one track serves the next.
+    connection.execute("INSERT INTO match_queue (track_id) SELECT id FROM tracks ORDER BY artists, title, id")
 
 
 def queue_decided_files(connection: sqlite3.Connection, *, since: int) -> None:
@@ -151,30 +153,21 @@ def tracks_changed_since(connection: sqlite3.Connection, generation: int) -> lis
     ]
 
 
-def replace_file_keys(
-    connection: sqlite3.Connection, hashes: Mapping[int, Collection[int]], *, queue: bool = True
-) -> None:
-    """Sets the keys of files, and queues every track that one of them was, or could now be, the answer for.
+def replace_file_keys(connection: sqlite3.Connection, hashes: Mapping[int, Collection[int]]) -> None:
+    """Sets the keys of files. A file without keys (missing or gone) is no candidate."""
+    _replace_keys(connection, "file", hashes)
 
-    A file without keys (missing or gone) is no candidate. ``queue`` is false when all tracks are queued anyway.
-    """
-    stale = _replace_keys(connection, "file", hashes)
-    if not queue:
-        return
-    affected: set[int] = set()
-    for chunk in _chunks(sorted(stale.union(*hashes.values()))):
-        affected.update(
-            row[0]
-            for row in connection.execute(
-                f"SELECT DISTINCT track_id FROM track_keys WHERE key_hash IN ({_marks(chunk)})", chunk
-            )
-        )
-    for chunk in _chunks(sorted(hashes)):
-        affected.update(
-            row[0]
-            for row in connection.execute(f"SELECT track_id FROM matches WHERE file_id IN ({_marks(chunk)})", chunk)
-        )
-    queue_tracks(connection, affected)
+
+def add_file_keys(connection: sqlite3.Connection, keyed: Iterable[tuple[int, int]]) -> None:
+    """Adds (key hash, file id) pairs to an index that is built anew. In the order of the index it costs least."""
+    connection.executemany(
+        "INSERT INTO file_keys (key_hash, file_id) VALUES (?, ?) ON CONFLICT (key_hash, file_id) DO NOTHING", keyed
+    )
+
+
+def remember_file_keys(connection: sqlite3.Connection, hashes: Mapping[int, Collection[int]]) -> None:
+    """Records which keys files have, for when they change. Goes with :func:`add_file_keys`."""
+    _remember(connection, "file", hashes)
 
 
 def replace_track_keys(connection: sqlite3.Connection, hashes: Mapping[int, Collection[int]]) -> None:
@@ -183,15 +176,66 @@ def replace_track_keys(connection: sqlite3.Connection, hashes: Mapping[int, Coll
     queue_tracks(connection, hashes)
 
 
-def candidates(connection: sqlite3.Connection, hashes: Iterable[int]) -> dict[int, list[int]]:
+def keys_of_files(connection: sqlite3.Connection, file_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The key hashes of these files, by file, as they were recorded; files without any are left out."""
+    return _keyed(connection, "file", file_ids)
+
+
+def keys_of_tracks(connection: sqlite3.Connection, track_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """The key hashes of these tracks, by track, as they were recorded; tracks without any are left out."""
+    return _keyed(connection, "track", track_ids)
+
+
+def tracks_with_keys(connection: sqlite3.Connection, hashes: Iterable[int]) -> Mapping[int, Sequence[int]]:
+    """For each key hash the ids of the tracks that have it; hashes that no track has are left out."""
+    return _with_keys(connection, "track", hashes)
+
+
+def tracks_answered_by(connection: sqlite3.Connection, file_ids: Iterable[int]) -> set[int]:
+    """The tracks whose match is one of these files."""
+    return {
+        row[0]
+        for chunk in _chunks(sorted(set(file_ids)))
+        for row in connection.execute(f"SELECT track_id FROM matches WHERE file_id IN ({_marks(chunk)})", chunk)
+    }
+
+
+def key_counts(connection: sqlite3.Connection, hashes: Iterable[int]) -> dict[int, int]:
+    """How many files have each of these keys; hashes that no file has are left out."""
+    return {
+        row[0]: row[1]
+        for chunk in _chunks(sorted(set(hashes)))
+        for row in connection.execute(
+            f"SELECT key_hash, count(*) FROM file_keys WHERE key_hash IN ({_marks(chunk)}) GROUP BY key_hash", chunk
+        )
+    }
+
+
+def candidates(connection: sqlite3.Connection, hashes: Iterable[int]) -> Mapping[int, Sequence[int]]:
     """For each key hash the ids of the files that have it; hashes that no file has are left out."""
-    found: dict[int, list[int]] = {}
-    for chunk in _chunks(sorted(set(hashes))):
-        for key_hash, file_id in connection.execute(
-            f"SELECT key_hash, file_id FROM file_keys WHERE key_hash IN ({_marks(chunk)})", chunk
-        ):
-            found.setdefault(key_hash, []).append(file_id)
-    return found
+    return _with_keys(connection, "file", hashes)
+
+
+def durations(connection: sqlite3.Connection, file_ids: Iterable[int]) -> dict[int, float | None]:
+    """How many seconds these files last; unknown files are left out."""
+    return {
+        row[0]: row[1]
+        for chunk in _chunks(sorted(set(file_ids)))
+        for row in connection.execute(f"SELECT id, duration_s FROM library_files WHERE id IN ({_marks(chunk)})", chunk)
+    }
+
+
+def paths(connection: sqlite3.Connection, file_ids: Iterable[int]) -> dict[int, bytes]:
+    """The absolute paths of these files; unknown files are left out."""
+    return {
+        row[0]: row[1].rstrip(b"/") + b"/" + row[2]
+        for chunk in _chunks(sorted(set(file_ids)))
+        for row in connection.execute(
+            "SELECT f.id, l.root, f.path FROM library_files f JOIN libraries l ON l.id = f.library_id "
+            f"WHERE f.id IN ({_marks(chunk)})",
+            chunk,
+        )
+    }
 
 
 def present_files(connection: sqlite3.Connection, file_ids: Iterable[int]) -> dict[int, FileFacts]:
@@ -200,14 +244,21 @@ def present_files(connection: sqlite3.Connection, file_ids: Iterable[int]) -> di
     for chunk in _chunks(sorted(set(file_ids))):
         rows = connection.execute(f"{_FACTS} WHERE f.status = 'present' AND f.id IN ({_marks(chunk)})", chunk)
         for file_id, root, path, error, *tags in rows:
-            found[file_id] = FileFacts(file_id, root.rstrip(b"/") + b"/" + path, _tags(tags), error is None)
+            known = _tags(tags)
+            # Where a block of tags is broken, the audio and its duration may well have been read.
+            readable = error is None or known.duration_s is not None
+            found[file_id] = FileFacts(file_id, root.rstrip(b"/") + b"/" + path, known, readable)
     return found
 
 
 def unusable_files(connection: sqlite3.Connection) -> Iterator[FileFacts]:
-    """The files that matching leaves out, as if it did not: those missing from disk, those that could not be read."""
+    """The files that matching leaves out, as if it did not: those missing from disk, those that could not be read.
+
+    Of a file that could not be read not even the duration is known.
+    """
     for file_id, root, path, _, *tags in connection.execute(
-        f"{_FACTS} WHERE f.status <> 'present' OR f.error IS NOT NULL ORDER BY l.root, f.path"
+        f"{_FACTS} WHERE f.status <> 'present' OR (f.error IS NOT NULL AND f.duration_s IS NULL) "
+        "ORDER BY l.root, f.path"
     ):
         yield FileFacts(file_id, root.rstrip(b"/") + b"/" + path, _tags(tags))
 
@@ -286,16 +337,10 @@ def store(connection: sqlite3.Connection, results: Sequence[tuple[QueuedTrack, M
 
 def _replace_keys(
     connection: sqlite3.Connection, kind: Literal["file", "track"], hashes: Mapping[int, Collection[int]]
-) -> set[int]:
-    """Sets the keys of files or tracks and returns the hashes that an item no longer has."""
+) -> None:
     stale: list[tuple[int, int]] = []
     fresh: list[tuple[int, int]] = []
-    old: dict[int, tuple[int, ...]] = {}
-    for chunk in _chunks(sorted(hashes)):
-        for item, packed in connection.execute(
-            f"SELECT {kind}_id, hashes FROM {kind}_keyed WHERE {kind}_id IN ({_marks(chunk)})", chunk
-        ):
-            old[item] = _unpack(packed)
+    old = _keyed(connection, kind, hashes)
     for item, new in hashes.items():
         before, after = set(old.get(item, ())), set(new)
         stale += [(key_hash, item) for key_hash in before - after]
@@ -306,12 +351,43 @@ def _replace_keys(
     connection.executemany(
         f"DELETE FROM {kind}_keyed WHERE {kind}_id = ?", [(i,) for i, new in hashes.items() if i in old and not new]
     )
+    _remember(connection, kind, hashes)
+
+
+def _remember(
+    connection: sqlite3.Connection, kind: Literal["file", "track"], hashes: Mapping[int, Collection[int]]
+) -> None:
     connection.executemany(
         f"INSERT INTO {kind}_keyed ({kind}_id, hashes) VALUES (?, ?) "
         f"ON CONFLICT ({kind}_id) DO UPDATE SET hashes = excluded.hashes",
         [(i, _pack(new)) for i, new in sorted(hashes.items()) if new],
     )
-    return {key_hash for key_hash, _ in stale}
+
+
+def _keyed(
+    connection: sqlite3.Connection, kind: Literal["file", "track"], items: Iterable[int]
+) -> dict[int, tuple[int, ...]]:
+    return {
+        item: _unpack(packed)
+        for chunk in _chunks(sorted(set(items)))
+        for item, packed in connection.execute(
+            f"SELECT {kind}_id, hashes FROM {kind}_keyed WHERE {kind}_id IN ({_marks(chunk)})", chunk
+        )
+    }
+
+
+def _with_keys(
+    connection: sqlite3.Connection, kind: Literal["file", "track"], hashes: Iterable[int]
+) -> Mapping[int, Sequence[int]]:
+    found: dict[int, array[int]] = {}
+    for chunk in _chunks(sorted(set(hashes))):
+        for key_hash, item in connection.execute(
+            f"SELECT key_hash, {kind}_id FROM {kind}_keys WHERE key_hash IN ({_marks(chunk)})", chunk
+        ):
+            if key_hash not in found:
+                found[key_hash] = array("q")  # eight bytes each: some keys are shared by tens of thousands
+            found[key_hash].append(item)
+    return found
 
 
 def _pack(hashes: Collection[int]) -> bytes:
@@ -352,9 +428,18 @@ _LISTS = (1, 13, 17)
 
 def _tags(values: list[object]) -> TrackTags:
     for place in _LISTS:
-        values[place] = tuple(json.loads(str(values[place]))) if values[place] != "[]" else ()
+        values[place] = _list(str(values[place]))
     values[16] = bool(values[16])
     return TrackTags(*values)  # type: ignore[arg-type]
+
+
+def _list(text: str) -> tuple[str, ...]:
+    """A JSON array of strings. Nearly all are empty or hold nothing escaped: those are read without a parser."""
+    if text == "[]":
+        return ()
+    if "\\" in text or not text.startswith('["'):
+        return tuple(json.loads(text))
+    return tuple(text[2:-2].split('", "'))
 
 
 def _marks(items: Sequence[object]) -> str:

@@ -22,9 +22,10 @@ file without tags is what its name says. The best pair of readings counts.
 
 **5. Candidates by keys** (``candidates``). A file is looked at for a track only if they share a key: an ISRC, a
 MusicBrainz id, a path, the squashed name of the song, or the beginnings of a word of the artist and a word of the
-title. "Led Zepplin - Stairway to Heven" shares ``p:zepp|stai`` with the right spelling. Keys depend on the item
-alone. That is what makes it possible to match again only what a change can affect: the tracks that share an old or a
-new key of a changed file.
+title (of two words, when it has more). "Led Zepplin - Stairway to Heven" shares ``p:zepp|stai`` with the right
+spelling. Keys depend on the item alone. That is what makes it possible to match again only what a change can affect:
+the tracks that share an old or a new key of a changed file. Candidates that cannot reach the threshold, by their
+duration or their artists alone, are let go before any title is compared.
 
 **6. Likeness** (``scoring``) is a product, from 0 to 1:
 
@@ -51,7 +52,7 @@ bitrate, at last the path: never the number of a row, so that a database built a
 
 from psm.match.normalize import normalize, search_key, track_key
 
-ALGORITHM_VERSION = "1"
+ALGORITHM_VERSION = "2"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
 __all__ = ["ALGORITHM_VERSION", "normalize", "search_key", "track_key"]

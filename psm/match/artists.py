@@ -62,6 +62,7 @@ def is_nobody(text: str) -> bool:
     return _name(text) in NOBODY
 
 
+@lru_cache(maxsize=16_384)
 def compare_artists(track: Artists, file: Artists) -> ArtistVerdict:
     """Whether the artists of a track and of a file are the same people.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from psm.config import MatchConfig
-from psm.match.scoring import SAME_TITLE, Likeness, compare
+from psm.match.scoring import SAME_TITLE, Likeness, can_be_alike, compare
 from psm.match.views import Described
 from psm.models import Confidence, FileFacts, Method, Track
 
@@ -56,7 +56,8 @@ def decide(
     """The file that answers a track, or None. It depends on what the files are, not on their order or their ids."""
     if ruling.none:
         return None
-    judged = rank(track, described, candidates, ruling, cfg)
+    promising = [c for c in candidates if _may_answer(track, described, c, ruling, cfg)]
+    judged = rank(track, described, promising, ruling, cfg)
     return judged[0] if judged and judged[0].accepted else None
 
 
@@ -86,14 +87,26 @@ def judge(track: Track, described: Described, candidate: Candidate, ruling: Ruli
     return found
 
 
+def _may_answer(track: Track, described: Described, candidate: Candidate, ruling: Ruling, cfg: MatchConfig) -> bool:
+    """Whether a full judgement may accept a candidate: one that is not even close is not looked at word by word."""
+    file = candidate.file
+    return (
+        file.id == ruling.chosen
+        or file.path in track.locations
+        or not described.isrcs.isdisjoint(candidate.described.isrcs)
+        or _same_recording(described, candidate.described)
+        or can_be_alike(described, candidate.described, cfg)
+    )
+
+
+def _same_recording(track: Described, file: Described) -> bool:
+    return track.mb_recording_id is not None and track.mb_recording_id == file.mb_recording_id
+
+
 def _by_evidence(candidate: Candidate, likeness: Likeness, described: Described, cfg: MatchConfig) -> Judgement:
     for method, name, equal in (
         (Method.ISRC, "ISRC", bool(described.isrcs & candidate.described.isrcs)),
-        (
-            Method.MUSICBRAINZ,
-            "MusicBrainz recording",
-            described.mb_recording_id is not None and described.mb_recording_id == candidate.described.mb_recording_id,
-        ),
+        (Method.MUSICBRAINZ, "MusicBrainz recording", _same_recording(described, candidate.described)),
     ):
         if not equal:
             continue

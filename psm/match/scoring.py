@@ -22,6 +22,9 @@ SAME_ARTISTS = 0.93
 """From this artist score on, at least one name is the same."""
 
 _CLOSE_S = 3.0
+_SAME_ALBUM = 0.1  # so much of what is missing to 1 the same album makes up for
+_DURATION_STEPS = ((1.0, 0.985), (1.5, 0.93), (2.5, 0.8), (5.0, 0.75))  # up to so many tolerances apart: this factor
+_FAR = 0.65
 _LIKE = 0.96  # the most for titles that are not the same words, or leave a version unsaid
 _ROUGHLY = 60.0  # titles that share less than this are not worth a look word by word
 _LEFT_UNSAID = (
@@ -69,7 +72,7 @@ class _TitleVerdict:
 
 def compare(track: Described, file: Described, cfg: MatchConfig) -> Likeness:
     """How alike a track and a file are, by the pair of their readings that agrees best."""
-    apart_s = None if track.duration_s is None or file.duration_s is None else file.duration_s - track.duration_s
+    apart_s = _apart(track, file)
     best: Likeness | None = None
     for mine in track.views:
         for theirs in file.views:
@@ -79,6 +82,39 @@ def compare(track: Described, file: Described, cfg: MatchConfig) -> Likeness:
     return best or Likeness(0.0, 0.0, None, apart_s, False, False, bad=("no title to compare",))
 
 
+def farthest_apart(cfg: MatchConfig) -> float | None:
+    """With how many seconds between them a file may still reach the threshold, all else being equal; None: any."""
+    if _at_best(_FAR) >= cfg.threshold:
+        return None
+    within = [limit for limit, factor in _DURATION_STEPS if _at_best(factor) >= cfg.threshold]
+    return max(_CLOSE_S, max(within, default=0.0) * cfg.duration_tolerance_s)
+
+
+def can_be_alike(track: Described, file: Described, cfg: MatchConfig) -> bool:
+    """Whether a file may reach the threshold, by artists, duration and album alone: no title is compared.
+
+    Most candidates fail here, at a tenth of the cost.
+    """
+    apart_s = _apart(track, file)
+    lasts = _duration_factor(apart_s, cfg)
+    same_album = _same_album(track.album, file.album)
+    return any(
+        _at_best(_artist_factor(compare_artists(mine.artists, theirs.artists), mine, apart_s) * lasts, same_album)
+        >= cfg.threshold
+        for mine in track.views
+        for theirs in file.views
+    )
+
+
+def _at_best(score: float, same_album: bool = True) -> float:
+    """What a score may become when everything else agrees; rounded as scores are."""
+    return round(score + (1 - score) * _SAME_ALBUM if same_album else score, 4)
+
+
+def _apart(track: Described, file: Described) -> float | None:
+    return None if track.duration_s is None or file.duration_s is None else file.duration_s - track.duration_s
+
+
 def _compare_views(
     mine: View, theirs: View, track: Described, file: Described, apart_s: float | None, cfg: MatchConfig
 ) -> Likeness:
@@ -86,13 +122,15 @@ def _compare_views(
     title = _compare_titles(mine, theirs, track.album, file.album, apart_s)
     same_album = _same_album(track.album, file.album)
     good, bad = list(title.good), list(title.bad)
-    score = title.score * _artist_factor(artists, mine, apart_s, good, bad)
-    score *= _duration_factor(apart_s, cfg, good, bad)
+    score = title.score * _artist_factor(artists, mine, apart_s)
+    _tell_artists(artists, good, bad)
+    score *= _duration_factor(apart_s, cfg)
+    _tell_duration(apart_s, cfg, good, bad)
     if apart_s is None and track.album and file.album and not same_album:
         score *= 0.98
     if same_album:
         good.append("same album")
-        score += (1 - score) * 0.1
+        score += (1 - score) * _SAME_ALBUM
     return Likeness(
         round(min(score, 1.0), 4),
         title.score,
@@ -105,34 +143,43 @@ def _compare_views(
     )
 
 
-def _artist_factor(artists: ArtistVerdict, mine: View, apart_s: float | None, good: list[str], bad: list[str]) -> float:
+def _artist_factor(artists: ArtistVerdict, mine: View, apart_s: float | None) -> float:
     if artists.score is None:
-        bad.append("one side names no artist")
         telling = len(mine.title.core.replace(" ", "")) >= 8
         return 0.88 if telling and apart_s is not None and abs(apart_s) <= _CLOSE_S else 0.75
-    if artists.common:
+    return artists.score if artists.score > 0 else 0.4
+
+
+def _tell_artists(artists: ArtistVerdict, good: list[str], bad: list[str]) -> None:
+    if artists.score is None:
+        bad.append("one side names no artist")
+    elif artists.common:
         good.append(f"artists: {artists.common} of {artists.asked}")
     elif artists.score > 0:
         good.append("similar artists")
     else:
         bad.append("different artists")
-    return artists.score if artists.score > 0 else 0.4
 
 
-def _duration_factor(apart_s: float | None, cfg: MatchConfig, good: list[str], bad: list[str]) -> float:
+def _duration_factor(apart_s: float | None, cfg: MatchConfig) -> float:
     """The same recording differs by 0.1 s in the median, by 5 s in one of twenty, by 10 s in one of a hundred."""
     if apart_s is None:
         return 0.97
     off = abs(apart_s)
     if off <= _CLOSE_S:
-        good.append("same duration")
         return 1.0
-    tolerance = cfg.duration_tolerance_s
-    (good if off <= tolerance else bad).append(f"{off:.0f} s {'longer' if apart_s > 0 else 'shorter'}")
-    for limit, factor in ((1.0, 0.985), (1.5, 0.93), (2.5, 0.8), (5.0, 0.75)):
-        if off <= limit * tolerance:
-            return factor
-    return 0.65
+    return next((factor for limit, factor in _DURATION_STEPS if off <= limit * cfg.duration_tolerance_s), _FAR)
+
+
+def _tell_duration(apart_s: float | None, cfg: MatchConfig, good: list[str], bad: list[str]) -> None:
+    if apart_s is None:
+        return
+    off = abs(apart_s)
+    if off <= _CLOSE_S:
+        good.append("same duration")
+    else:
+        said = good if off <= cfg.duration_tolerance_s else bad
+        said.append(f"{off:.0f} s {'longer' if apart_s > 0 else 'shorter'}")
 
 
 def _same_album(mine: Album | None, theirs: Album | None) -> bool:

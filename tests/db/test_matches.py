@@ -1,6 +1,6 @@
 """Matches as they are stored, the key index and the queue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,10 @@ from psm.db import Database, matches, metadata, tracks
 from psm.db.matches import QueuedTrack
 from psm.models import Confidence, Match, Method
 from tests.factories import add_file, add_playlist, lose_file
+
+
+def lists(found: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+    return {key: sorted(items) for key, items in found.items()}
 
 
 @pytest.fixture
@@ -97,27 +101,53 @@ def test_a_void_ticket_writes_nothing(db: Database) -> None:
 def test_files_are_found_by_their_keys_until_they_lose_them(db: Database) -> None:
     with db.transaction() as connection:
         matches.replace_file_keys(connection, {1: (5, -7), 2: (5,)})
-    assert matches.candidates(db.connection, [5, -7, 9]) == {5: [1, 2], -7: [1]}
+    assert lists(matches.candidates(db.connection, [5, -7, 9])) == {5: [1, 2], -7: [1]}
+    assert matches.key_counts(db.connection, [5, -7, 9]) == {5: 2, -7: 1}
+    assert matches.keys_of_files(db.connection, [1, 2, 3]) == {1: (-7, 5), 2: (5,)}
     with db.transaction() as connection:
         matches.replace_file_keys(connection, {1: (), 2: (5, 2**63 - 1)})
-    assert matches.candidates(db.connection, [5, -7, 2**63 - 1]) == {5: [2], 2**63 - 1: [2]}
+    assert lists(matches.candidates(db.connection, [5, -7, 2**63 - 1])) == {5: [2], 2**63 - 1: [2]}
+    assert matches.keys_of_files(db.connection, [1, 2]) == {2: (5, 2**63 - 1)}
 
 
-def test_a_file_that_changes_queues_the_tracks_of_its_old_and_new_keys(db: Database) -> None:
-    add_playlist(db, "A - One", "B - Two", "C - Three")
-    one, two, _ = (t.id for t in tracks.all_tracks(db.connection))
+def test_an_index_that_is_filled_in_order_is_the_same_as_one_that_grew(db: Database) -> None:
     with db.transaction() as connection:
-        matches.replace_track_keys(connection, {one: (1,), two: (2,)})
-        connection.execute("DELETE FROM match_queue")
-        matches.replace_file_keys(connection, {1: (1,)}, queue=False)
-        assert matches.is_queue_empty(connection)
-        matches.replace_file_keys(connection, {1: (2,)})
-    assert [(q.track.id, q.hashes) for q in queued(db)] == [(one, (1,)), (two, (2,))]
+        matches.remember_file_keys(connection, {1: (5, -7), 2: (5,), 3: ()})
+        matches.add_file_keys(connection, [(-7, 1), (5, 1), (5, 2)])
+        matches.add_file_keys(connection, [(5, 2)])
+        matches.replace_file_keys(connection, {1: (5,)})
+    assert lists(matches.candidates(db.connection, [5, -7])) == {5: [1, 2]}
+
+
+def test_tracks_are_found_by_their_keys_and_by_their_answers(db: Database) -> None:
+    file = add_file(db)
+    add_playlist(db, "A - One", "B - Two", "C - Three")
+    one, two, three = (t.id for t in tracks.all_tracks(db.connection))
+    with db.transaction() as connection:
+        matches.replace_track_keys(connection, {one: (1, 2), two: (2,)})
+    assert [(q.track.id, set(q.hashes)) for q in queued(db)] == [(one, {1, 2}), (two, {2})]
+    assert lists(matches.tracks_with_keys(db.connection, [2, 1, 9])) == {1: [one], 2: [one, two]}
+    assert matches.keys_of_tracks(db.connection, [one, two, three]) == {one: (1, 2), two: (2,)}
+    store(db, file.id)
+    assert matches.tracks_answered_by(db.connection, [file.id, 999]) == {one, two}
+
+
+def test_all_tracks_are_queued_by_artist(db: Database) -> None:
+    add_playlist(db, "B - Two", "A - One", "B - One")
+    queue_all(db)
+    assert [q.track.label for q in queued(db)] == ["A - One", "B - One", "B - Two"]
+
+
+def test_durations_and_paths_of_files_are_read_alone(db: Database) -> None:
+    one, two = add_file(db, b"a\xff.flac"), add_file(db, "b.flac", duration_s=None)
+    assert matches.durations(db.connection, [one.id, two.id, 999]) == {one.id: 180.0, two.id: None}
+    assert matches.paths(db.connection, [one.id, 999]) == {one.id: b"/music/a\xff.flac"}
 
 
 def test_files_on_disk_are_read_and_the_others_are_unusable(db: Database) -> None:
-    there = add_file(db, b"a\xff.flac", artists=("A", "B"), compilation=True, isrcs=("USRC17607839",))
-    broken = add_file(db, "b.flac", error="cut short")
+    names = ("A", 'B "', "C\\", "D, E", "é", "[]")
+    there = add_file(db, b"a\xff.flac", artists=names, compilation=True, isrcs=("USRC17607839", "GBAYE7500101"))
+    broken = add_file(db, "b.flac", error="cut short", duration_s=None)
     lost = add_file(db, "c.flac")
     lose_file(db, lost)
     present = matches.present_files(db.connection, [there.id, broken.id, lost.id, 999])
@@ -126,6 +156,12 @@ def test_files_on_disk_are_read_and_the_others_are_unusable(db: Database) -> Non
     assert (present[there.id].tags, present[there.id].readable) == (there.tags, True)
     assert not present[broken.id].readable
     assert [f.path for f in matches.unusable_files(db.connection)] == [b"/music/b.flac", b"/music/c.flac"]
+
+
+def test_a_file_with_an_error_is_usable_when_its_duration_is_known(db: Database) -> None:
+    damaged = add_file(db, error="one of its tag blocks is broken", duration_s=180.0)
+    assert matches.present_files(db.connection, [damaged.id])[damaged.id].readable
+    assert list(matches.unusable_files(db.connection)) == []
 
 
 def test_what_was_consumed_is_remembered_until_the_keys_are_forgotten(db: Database) -> None:

@@ -1,10 +1,20 @@
 """The keys under which tracks and files find each other."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psm.match.candidates import file_keys, key_hash, nearest, track_keys
+from psm.match.candidates import (
+    file_keys,
+    key_hash,
+    most_promising,
+    name_keys,
+    proof_keys,
+    shared_keys,
+    track_keys,
+)
 from psm.match.views import describe_file, describe_track
 from psm.models import FileFacts, Track, TrackTags
 
@@ -31,6 +41,15 @@ def keys_of_track(title: str, *artists: str, **fields: object) -> frozenset[str]
         ("Intro", ("The xx",), {"title": "Intro", "artists": ("The xx",)}),
         ("ありがとう", ("いきものがかり",), {"title": "ありがとう", "artists": ("いきものがかり",)}),
         ("!!!", ("!!!",), {"title": "!!!", "artists": ("!!!",)}),
+        ("Gimme Fuel Gimme Fire", ("Metallica",), {"title": "Gimme Fuel Give Fire", "artists": ("Metalica",)}),
+        ("Everybody Dancing", ("Somebody",), {"title": "Everybody Dancing Up", "artists": ("Somebody",)}),
+        (
+            "Over the River Towards Home",
+            ("Somebody",),
+            {"title": "Overtheriver Towardshomes", "artists": ("Somebody",)},
+        ),
+        ("Symphony No. 5: Alegro", ("Mahler",), {"title": "Symphony No. 5: Allegro", "artists": ("Mahler",)}),
+        ("1999 (Edit)", ("Prince",), {"title": "1999", "artists": ("Prince",)}),
     ],
 )
 def test_descriptions_of_one_recording_meet(title: str, artists: tuple[str, ...], tags: dict[str, object]) -> None:
@@ -43,6 +62,8 @@ def test_descriptions_of_one_recording_meet(title: str, artists: tuple[str, ...]
         ("Intro", ("The xx",), {"title": "Intro", "artists": ("M83",)}),
         ("The Love of You", ("Queen",), {"title": "The Hate of You", "artists": ("Queen",)}),
         ("Halo", ("Beyoncé",), {"title": "Roads", "artists": ("Portishead",)}),
+        ("Love Song Tonight", ("Queen",), {"title": "Love River Mountain", "artists": ("Queen",)}),
+        ("Symphony No. 5: Allegro", ("Mahler",), {"title": "Symphony No. 6: Allegro", "artists": ("Mahler",)}),
     ],
 )
 def test_what_has_only_common_words_in_common_does_not_meet(
@@ -93,4 +114,27 @@ def test_hashes_are_the_same_on_every_machine() -> None:
 
 
 def test_files_are_counted_by_shared_keys() -> None:
-    assert nearest([1, 2, 3], {1: [10], 2: [10, 11], 4: [12]}) == {10: 2, 11: 1}
+    assert shared_keys([1, 2, 3], {1: [10], 2: [10, 11], 4: [12]}) == {10: 2, 11: 1}
+
+
+def test_the_keys_that_prove_or_name_a_track_are_among_its_keys() -> None:
+    track = Track(1, "k", "Halo", ("Beyoncé",), isrc="USRC17607839", mb_recording_id="f7f6", locations=(b"/a",))
+    described = describe_track(track)
+    assert proof_keys(track, described) == ["path:2f61", "isrc:USRC17607839", "mbid:f7f6"]
+    assert name_keys(described) == ["t:halo"]
+    assert {*proof_keys(track, described), *name_keys(described)} < track_keys(track, described)
+
+
+def test_the_most_promising_are_kept_and_the_path_decides_among_equals() -> None:
+    asked: list[list[int]] = []
+
+    def places(ids: Sequence[int]) -> dict[int, bytes]:
+        asked.append(sorted(ids))
+        return {i: b"%d" % (9 - i) for i in ids}
+
+    promise = {1: (0.0,), 2: (1.0,), 3: (1.0,), 4: (1.0,), 5: (2.0,)}
+    assert sorted(most_promising(promise, promise.__getitem__, places, most=5)) == [1, 2, 3, 4, 5]
+    assert sorted(most_promising(promise, promise.__getitem__, places, most=4)) == [1, 2, 3, 4]
+    assert asked == []
+    assert sorted(most_promising(promise, promise.__getitem__, places, most=3)) == [1, 3, 4]
+    assert asked == [[2, 3, 4]]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from psm.config import MatchConfig
-from psm.db import Database, decisions, files, libraries, matches, metadata, tracks
+from psm.db import Connection, Database, decisions, files, libraries, matches, metadata, tracks
 from psm.match.decide import decide
 from psm.models import Confidence, Decision, DecisionKind, LibraryFile, Match, Method, Track
 from psm.progress import Progress
-from psm.services import matching
+from psm.services import match_index, match_questions, matching
 from psm.services.matching import diagnose, is_due, match_tracks
 from tests.factories import add_file, add_library, add_playlist, entry, lose_file, retag_file
 
@@ -71,6 +71,12 @@ def decide_by_hand(db: Database, title: str, kind: DecisionKind, file: LibraryFi
         decisions.put(connection, decision)
 
 
+def keep_few(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Compares a track with so many files at most."""
+    monkeypatch.setattr(match_index, "MOST_CANDIDATES", most)
+    monkeypatch.setattr(match_questions, "MOST_CANDIDATES", most)
+
+
 class StopAfter:
     """A stop signal that is set from the n-th question on."""
 
@@ -117,6 +123,65 @@ def test_only_tracks_that_a_new_file_could_answer_are_matched_again(db: Database
     song(db, "Beyoncé - Halo")
     result = match_tracks(db, CFG)
     assert (result.evaluated, result.newly_matched) == (1, 1)
+
+
+def test_a_new_file_that_is_no_answer_reopens_nothing(db: Database) -> None:
+    song(db, "Beyoncé - Halo")
+    add_playlist(db, replace(entry("Beyoncé - Halo"), duration_s=180.0))
+    match_tracks(db, CFG)
+    song(db, "Beyoncé - Halo", duration_s=300.0)
+    song(db, "Beyoncé - Halo (Live)", duration_s=182.0)
+    assert match_tracks(db, CFG).evaluated == 0
+    song(db, "Beyoncé - Halo", "also.flac")
+    assert match_tracks(db, CFG).evaluated == 1
+
+
+def test_a_track_with_more_candidates_than_are_compared_is_reopened_by_each_of_them(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_few(monkeypatch, 2)
+    for n in range(4):
+        song(db, "Beyoncé - Halo", f"{n}.flac", duration_s=None)
+    add_playlist(db, replace(entry("Beyoncé - Halo"), duration_s=180.0))
+    match_tracks(db, CFG)
+    song(db, "Beyoncé - Halo (Live)", duration_s=None)
+    assert match_tracks(db, CFG).evaluated == 1
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = song(db, "Queen - Innuendo")
+    add_playlist(db, "Queen - Innuendo", "Beyoncé - Halo")
+    match_tracks(db, CFG)
+    retag_file(db, file, title="Bohemian Rhapsody")
+    read = match_index._read
+    times: list[None] = []
+
+    def retag_meanwhile(connection: Connection, ids: Sequence[int]) -> object:
+        found = read(connection, ids)
+        if not times:
+            with Database(db.path) as other:
+                retag_file(other, file, title="Halo", artists=("Beyoncé",))
+        times.append(None)
+        return found
+
+    monkeypatch.setattr(match_index, "_read", retag_meanwhile)
+    match_tracks(db, CFG)
+    assert len(times) == 2
+    assert (answer(db, "Innuendo"), answer(db, "Halo")) == (None, file.path)
+    match_tracks(db, CFG)
+    assert not is_due(db.connection, CFG)
+    assert answer(db, "Halo") == file.path
+
+
+def test_what_was_read_of_files_is_kept_in_bounds(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match_questions, "_KEPT", 3)
+    monkeypatch.setattr(match_questions, "_AT_ONCE", 4)
+    labels = [f"Artist{n % 2} - Number {n}" for n in range(20)]
+    for label in labels:
+        song(db, label)
+    add_playlist(db, *labels)
+    match_tracks(db, CFG)
+    assert matches.count(db.connection) == 20
 
 
 def test_a_better_file_takes_over_and_the_old_one_comes_back(db: Database) -> None:
@@ -226,13 +291,20 @@ def test_a_library_that_moves_keeps_its_matches_and_follows_named_paths(db: Data
 
 
 def test_a_broken_file_is_an_answer_only_by_name_or_by_hand(db: Database) -> None:
-    broken = song(db, "Queen - Innuendo", "broken.flac", error="not a FLAC file")
+    broken = song(db, "Queen - Innuendo", "broken.flac", error="not a FLAC file", duration_s=None)
     add_playlist(db, "Queen - Innuendo", replace(entry("Queen - Named", position=2), locations=(broken.absolute_path,)))
     match_tracks(db, CFG)
     assert (answer(db, "Innuendo"), answer(db, "Named")) == (None, b"broken.flac")
     decide_by_hand(db, "Innuendo", DecisionKind.SET, broken)
     match_tracks(db, CFG)
     assert answer(db, "Innuendo") == b"broken.flac"
+
+
+def test_a_file_with_a_broken_tag_block_is_an_answer_when_its_audio_was_read(db: Database) -> None:
+    song(db, "Queen - Innuendo", "damaged.mp3", error="its APE tag cannot be read", duration_s=180.0)
+    add_playlist(db, replace(entry("Queen - Innuendo"), duration_s=180.0))
+    match_tracks(db, CFG)
+    assert answer(db, "Innuendo") == b"damaged.mp3"
 
 
 def test_a_file_chosen_by_hand_wins_over_everything(db: Database) -> None:
@@ -322,7 +394,7 @@ def test_another_version_of_the_algorithm_builds_all_anew(db: Database, monkeypa
     with db.transaction() as connection:
         connection.execute("DELETE FROM file_keys")
         connection.execute("DELETE FROM file_keyed")
-    monkeypatch.setattr(matching, "ALGORITHM_VERSION", "next")
+    monkeypatch.setattr(match_index, "ALGORITHM_VERSION", "next")
     assert is_due(db.connection, CFG)
     assert match_tracks(db, CFG).evaluated == 1
     assert the_match(db, "Innuendo") is not None
@@ -344,14 +416,14 @@ def test_generations_move_only_for_what_visibly_changed(db: Database) -> None:
 
 
 def test_a_stopped_run_loses_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "KEY_BATCH", 4)
+    monkeypatch.setattr(match_index, "KEY_BATCH", 4)
     monkeypatch.setattr(matching, "TRACK_BATCH", 4)
     names = [f"Artist{n} - Number{n}title" for n in range(20)]
     for name in names:
         song(db, name)
     add_playlist(db, *names)
     finished = False
-    for questions in range(0, 40, 3):
+    for questions in range(0, 120, 7):
         finished = match_tracks(db, CFG, stop=StopAfter(questions)).complete
         if finished:
             break
@@ -386,7 +458,8 @@ def test_a_change_while_a_track_is_matched_is_not_lost(db: Database, monkeypatch
 
     def reject_meanwhile(*arguments: object) -> object:
         if not answers:
-            decide_by_hand(db, "Innuendo", DecisionKind.REJECT, file)
+            with Database(db.path) as other:  # as another process would
+                decide_by_hand(other, "Innuendo", DecisionKind.REJECT, file)
         answers.append(True)
         return decide(*arguments)  # type: ignore[arg-type]
 
@@ -403,7 +476,7 @@ def test_new_tracks_are_matched_with_the_files_that_are_there(db: Database) -> N
 
 
 def test_a_named_file_is_never_cut_from_thousands(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "MOST_CANDIDATES", 5)
+    keep_few(monkeypatch, 5)
     for n in range(10):
         song(db, "Queen - Innuendo", f"{n}.flac")
     song(db, "Somebody - Else", "named.flac", duration_s=400.0)
@@ -415,7 +488,7 @@ def test_a_named_file_is_never_cut_from_thousands(db: Database, monkeypatch: pyt
 def test_thousands_of_files_of_one_name_are_cut_to_the_most_promising(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "MOST_CANDIDATES", 5)
+    keep_few(monkeypatch, 5)
     for n in range(40):
         song(db, "Somebody - Crossroads", f"{n:02d}.flac", duration_s=100.0 + n * 5)
     add_playlist(db, replace(entry("Somebody - Crossroads"), duration_s=270.0))
@@ -460,9 +533,9 @@ def test_a_diagnosis_tells_why_each_candidate_won_or_lost(db: Database) -> None:
 
 def test_a_diagnosis_names_missing_and_broken_files(db: Database) -> None:
     gone = song(db, "Queen - Innuendo", "gone.flac")
-    song(db, "Queen - Innuendo", "broken.flac", error="cut short")
+    song(db, "Queen - Innuendo", "broken.flac", error="cut short", duration_s=None)
     rejected = song(db, "Queen - Innuendo", "rejected.flac")
-    song(db, "Beyoncé - Halo", "unrelated.flac", error="cut short")
+    song(db, "Beyoncé - Halo", "unrelated.flac", error="cut short", duration_s=None)
     add_playlist(db, "Queen - Innuendo")
     decide_by_hand(db, "Innuendo", DecisionKind.REJECT, rejected)
     lose_file(db, gone)
@@ -504,7 +577,7 @@ def test_a_diagnosis_says_when_another_scores_higher_and_when_a_rejected_file_is
     song(db, "Queen - Innuendo", "near.flac", duration_s=180.0)
     song(db, "Queen - Innuendo", "far.flac", duration_s=187.0)
     odd = song(db, "Nobody - Nothing alike", "odd.flac")
-    broken = song(db, "Queen - Innuendo", "broken.flac", error="cut short")
+    broken = song(db, "Queen - Innuendo", "broken.flac", error="cut short", duration_s=None)
     add_playlist(db, replace(entry("Queen - Innuendo"), duration_s=180.0, locations=(b"/music/none",)))
     match_tracks(db, CFG)
     decide_by_hand(db, "Innuendo", DecisionKind.REJECT, odd)
@@ -589,7 +662,6 @@ class World:
                 path,
                 stat=file.stat,
                 reading=Reading(file.tags, file.fingerprint, file.error),
-                mounted=False,
                 reread=False,
                 generation=metadata.bump(connection, "library_files"),
             )
@@ -634,13 +706,17 @@ def fresh_database() -> Iterator[Database]:
         yield db
 
 
-@pytest.mark.parametrize("most", [400, 2])
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize(("most", "few"), [(2_000, 2_000), (2, 2_000), (2_000, 0)])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=st.lists(CHANGE, min_size=6, max_size=30))
 def test_matching_what_changed_gives_the_same_as_matching_all(
-    changes: list[tuple[str, int, str, str, float | None, str | None]], most: int, monkeypatch: pytest.MonkeyPatch
+    changes: list[tuple[str, int, str, str, float | None, str | None]],
+    most: int,
+    few: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matching, "MOST_CANDIDATES", most)
+    keep_few(monkeypatch, most)
+    monkeypatch.setattr(match_index, "FEW_CHANGES", few)
     with fresh_database() as db:
         world = World(db)
         for change in changes:
@@ -687,7 +763,7 @@ import sys
 from pathlib import Path
 from psm.config import MatchConfig
 from psm.db import Database
-from psm.services import matching
+from psm.services import match_index, match_questions, matching
 matching.KEY_BATCH = matching.TRACK_BATCH = 10
 db = Database(Path(sys.argv[1]))
 def tell(event):
