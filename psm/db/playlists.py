@@ -68,6 +68,7 @@ def store(
     holds any more are deleted.
     """
     known = connection.execute("SELECT id, name, status FROM playlists WHERE source = ?", (playlist.source,)).fetchone()
+    connection.execute("DELETE FROM removed_playlists WHERE source = ?", (playlist.source,))
     ensured = ensure(connection, playlist.entries, key=key)
     new = {entry.position: track_id for entry, track_id in zip(playlist.entries, ensured.ids, strict=True)}
     if known is None:
@@ -184,11 +185,26 @@ def set_status(connection: sqlite3.Connection, playlist_id: int, status: Status)
 
 
 def remove(connection: sqlite3.Connection, playlist_id: int) -> None:
-    """Deletes a playlist, and the tracks that no other playlist holds. Manual decisions stay."""
+    """Deletes a playlist, and the tracks that no other playlist holds. Manual decisions stay.
+
+    That it was removed is remembered: see :func:`removed_sources`.
+    """
     held = set(_positions(connection, playlist_id).values())
+    connection.execute(
+        "INSERT INTO removed_playlists (source) SELECT source FROM playlists WHERE id = ? ON CONFLICT DO NOTHING",
+        (playlist_id,),
+    )
     connection.execute("DELETE FROM playlists WHERE id = ?", (playlist_id,))
     metadata.bump(connection, "playlists")
     delete_orphans(connection, held)
+
+
+def removed_sources(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """The sources of the playlists that were removed by hand and not taken in again since.
+
+    A source that is neither here nor among the playlists proves nothing: the database may be a new one.
+    """
+    return frozenset(row[0] for row in connection.execute("SELECT source FROM removed_playlists"))
 
 
 def _insert(

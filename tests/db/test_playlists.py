@@ -328,3 +328,16 @@ def test_two_playlists_may_have_one_name(db: Database) -> None:
 
     with pytest.raises(UsageError, match=r"1  Mix \(/lists/mix.m3u\)"):
         playlists.find_playlist(db.connection, "mix")
+
+
+def test_a_removed_playlist_is_remembered_until_it_is_taken_in_again(db: Database) -> None:
+    gone = store(db, source("a", path=b"/l/gone\xff.m3u"))
+    store(db, source("a", path=b"/l/kept.m3u"))
+    assert playlists.removed_sources(db.connection) == frozenset()
+
+    with db.transaction() as connection:
+        playlists.remove(connection, gone.playlist_id)
+    assert playlists.removed_sources(db.connection) == {b"/l/gone\xff.m3u"}
+
+    store(db, source("a", path=b"/l/gone\xff.m3u"))
+    assert playlists.removed_sources(db.connection) == frozenset()

@@ -19,8 +19,6 @@ CREATE TABLE library_files (
     ctime_ns         INTEGER NOT NULL,
     inode            INTEGER NOT NULL,
     device           INTEGER NOT NULL,
-    -- 1: on another device than the root when last read, so its mount may be away
-    mounted          INTEGER NOT NULL,
     -- 1: changed so shortly before it was read that a later change may carry the same time
     reread           INTEGER NOT NULL,
     first_seen       REAL NOT NULL,
@@ -90,6 +88,19 @@ CREATE TABLE playlist_tracks (
     PRIMARY KEY (playlist_id, position)
 );
 CREATE INDEX playlist_tracks_track ON playlist_tracks (track_id);
+
+-- Where playlists come from, also while none of it is there: kind is folder (followed) or file (imported by name). Only
+-- a person takes one out. Folders that the configuration names are not here. Kept in playlists.yaml as well.
+CREATE TABLE playlist_sources (
+    path  BLOB PRIMARY KEY,
+    kind  TEXT NOT NULL
+);
+
+-- The sources of playlists that a person removed, until they are taken in again: only for these, and for those whose
+-- status is missing, is it known that the playlist went away.
+CREATE TABLE removed_playlists (
+    source  BLOB PRIMARY KEY
+);
 
 CREATE TABLE matches (
     track_id    INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE,
