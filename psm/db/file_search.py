@@ -1,15 +1,12 @@
-"""Finding files by what they are called: every word of a query, whatever its case and accents."""
+"""Finding files by what they are called: every word of a query, however it is spelt."""
 
 import json
-import re
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
 
 from psm.db import files
 from psm.models import LibraryFile, Status
-
-_MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+from psm.normalize import normalize
 
 
 def search(connection: sqlite3.Connection, query: str = "", *, status: Status | None = None) -> Iterator[LibraryFile]:
@@ -17,7 +14,7 @@ def search(connection: sqlite3.Connection, query: str = "", *, status: Status | 
 
     An empty query finds all. Files are read as they are consumed: take them inside ``db.snapshot()``.
     """
-    words = set(fold(query).split())
+    words = {normalize(word) for word in query.split()}
     if not words:
         yield from files.all_files(connection, status=status)
         return
@@ -29,16 +26,14 @@ def search(connection: sqlite3.Connection, query: str = "", *, status: Status | 
     )
     for file_id, title, artists, album, album_artist, path in rows:
         said = (title or "", *_names(artists), album or "", album_artist or "", path.decode("utf-8", "replace"))
-        text = fold("\n".join(said))
-        if all(word in text for word in words) and (found := files.get(connection, file_id)) is not None:
+        text = "\n".join(said)
+        spelt = normalize(text)
+        # In the text as it is, too: of a name without any letter nothing is left beside others.
+        if (
+            all(word in spelt or word in text for word in words)
+            and (found := files.get(connection, file_id)) is not None
+        ):
             yield found
-
-
-def fold(text: str) -> str:
-    """``text`` without case and accents."""
-    if text.isascii():
-        return text.lower()  # most names, and ten times as fast
-    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
 
 def _names(artists: str) -> list[str]:

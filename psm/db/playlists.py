@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psm.db import metadata
-from psm.db.tracks import COLUMNS, KeyOf, delete_orphans, ensure, fold, identity, track_of
+from psm.db.tracks import COLUMNS, KeyOf, delete_orphans, ensure, identity, track_of
 from psm.errors import UsageError
 from psm.models import Playlist, SourcePlaylist, Status, Track
+from psm.normalize import normalize
 
 _COLUMNS = (
     "id, name, provider, source, folder, status, "
@@ -100,7 +101,7 @@ def all_playlists(connection: sqlite3.Connection, *, status: Status | None = Non
     """Every playlist (of this status), by name, then id."""
     where, values = ("", ()) if status is None else (" WHERE status = ?", (status.value,))
     rows = connection.execute(f"SELECT {_COLUMNS} FROM playlists{where}", values)
-    return tuple(sorted(map(_playlist, rows), key=lambda p: (fold(p.name), p.name, p.id)))
+    return tuple(sorted(map(_playlist, rows), key=lambda p: (normalize(p.name), p.name, p.id)))
 
 
 def changed_since(connection: sqlite3.Connection, generation: int) -> tuple[Playlist, ...]:
@@ -116,18 +117,19 @@ def by_id(connection: sqlite3.Connection, playlist_id: int) -> Playlist | None:
 
 
 def find_playlist(connection: sqlite3.Connection, text: str) -> Playlist:
-    """The playlist a person means: its name, its id, or as much of its name as is unique, in any case.
+    """The playlist a person means: its name, its id, or as much of its name as is unique, however it is spelt.
 
     Raises UsageError when several playlists or none answer to ``text``; the message lists them with their ids.
     """
     wanted = text.strip()
     everything = all_playlists(connection)
-    folded = fold(wanted)
+    spelt = normalize(wanted)
     for found in (
         [p for p in everything if p.name == text],
         [p for p in everything if str(p.id) == wanted],
-        [p for p in everything if fold(p.name) == folded],
-        [p for p in everything if folded and folded in fold(p.name)],
+        [p for p in everything if p.name.casefold() == wanted.casefold()],  # "rock" is Rock before it is Rock!
+        [p for p in everything if normalize(p.name) == spelt],
+        [p for p in everything if spelt and spelt in normalize(p.name)],
     ):
         if len(found) == 1:
             return found[0]

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psm.db import metadata
 from psm.errors import UsageError
 from psm.models import PlaylistEntry, Track
+from psm.normalize import normalize
 
 COLUMNS = "id, key, title, artists, album, duration_s, isrc, mb_recording_id, locations"
 _CANDIDATES_SHOWN = 10
@@ -120,25 +120,23 @@ def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT COUNT(*) FROM tracks").fetchone()[0])
 
 
-def find_track(connection: sqlite3.Connection, text: str, *, search_key: Callable[[str], str] | None = None) -> Track:
-    """The track a person means: its id, or as much of "artist - title" as is unique, whatever the case and accents.
+def find_track(connection: sqlite3.Connection, text: str) -> Track:
+    """The track a person means: its id, or as much of "artist - title" as is unique, however it is spelt.
 
-    ``search_key`` says what is compared (``psm.match.search_key`` knows more spellings than the default, :func:`fold`).
     Tracks that share their key are one track to a person, and the first of them stands for all. Raises UsageError when
     several tracks or none answer to ``text``; the message lists candidates with their ids.
     """
     wanted = text.strip()
     if wanted.isascii() and wanted.isdigit() and (track := by_id(connection, _small(wanted))) is not None:
         return track
-    compared = search_key or fold
-    folded = compared(wanted)
+    spelt = normalize(wanted)
     exact: list[Track] = []
     partial: list[Track] = []
-    for track in all_tracks(connection) if folded else ():
-        names = _names(track, compared)
-        if folded in names:
+    for track in all_tracks(connection) if spelt else ():
+        names = _names(track)
+        if spelt in names:
             exact.append(track)
-        elif any(folded in name for name in names):
+        elif any(spelt in name for name in names):
             partial.append(track)
     found = exact or partial
     if len({track.key for track in found}) == 1:
@@ -147,7 +145,7 @@ def find_track(connection: sqlite3.Connection, text: str, *, search_key: Callabl
         raise UsageError(
             f'{len(found)} tracks answer to "{text}". Name one by its id, or write more of it:\n{_listed(found)}'
         )
-    raise UsageError(f'No track answers to "{text}".{_near(connection, fold(wanted))}')
+    raise UsageError(f'No track answers to "{text}".{_near(connection, spelt)}')
 
 
 def track_of(row: Sequence[object]) -> Track:
@@ -164,12 +162,6 @@ def track_of(row: Sequence[object]) -> Track:
         mb_recording_id=None if recording is None else str(recording),
         locations=tuple(locations.split(b"\0")) if isinstance(locations, bytes) else (),
     )
-
-
-def fold(text: str) -> str:
-    """``text`` as people compare it: without case, accents and repeated spaces."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return " ".join(plain.split())
 
 
 def _insert(connection: sqlite3.Connection, name: str, key: str, entry: PlaylistEntry, generation: int) -> int:
@@ -198,8 +190,11 @@ def _small(digits: str) -> int:
     return int(digits) if len(digits) < 18 else -1
 
 
-def _names(track: Track, compared: Callable[[str], str]) -> set[str]:
-    return {compared(track.label), *(compared(f"{artist} - {track.title}") for artist in track.artists)}
+def _names(track: Track) -> set[str]:
+    # Part by part: of an artist called "!!!" nothing would be left beside words.
+    title = normalize(track.title)
+    artists = {" ".join(map(normalize, track.artists)), *map(normalize, track.artists)}
+    return {f"{artist} {title}".strip() for artist in artists}
 
 
 def _listed(found: Sequence[Track]) -> str:
@@ -214,14 +209,13 @@ def _candidate(track: Track) -> str:
     return f"  {track.id}  {track.label}{album}"
 
 
-def _near(connection: sqlite3.Connection, folded: str) -> str:
+def _near(connection: sqlite3.Connection, spelt: str) -> str:
     from rapidfuzz import fuzz, process
 
-    # A word that all share, such as the dash, would make everything near.
-    choices = {track.id: fold(track.label).replace(" - ", " ") for track in all_tracks(connection)}
+    choices = {track.id: normalize(track.label) for track in all_tracks(connection)}
     if not choices:
         return " There are none yet: take some in with psm playlist import."
-    near = process.extract(folded.replace(" - ", " "), choices, scorer=fuzz.WRatio, limit=3, score_cutoff=70)
+    near = process.extract(spelt, choices, scorer=fuzz.WRatio, limit=3, score_cutoff=70)
     if not near:
         return " psm playlist show NAME lists the tracks of a playlist."
     tracks = by_ids(connection, (found[2] for found in near))

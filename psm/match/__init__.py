@@ -4,7 +4,7 @@ A track is what a playlist asks for, a file what the library has. Over years a p
 wrong song: so refusing is the hard part, and every piece of evidence is weighed by a rule that can be told to a music
 lover.
 
-**1. One spelling** (``normalize``). "Sigur Rós", "SIGUR ROS" and the full-width form are the same words; ``$`` and
+**1. One spelling** (``psm.normalize``). "Sigur Rós", "SIGUR ROS" and the full-width form are the same words; ``$`` and
 ``!`` inside a name are letters (A$AP, P!nk). Every script keeps its letters.
 
 **2. Titles are taken apart** (``titles``). "Halo (feat. Jay-Z) - Live at Wembley [2011 Remaster]" is the song *halo*,
@@ -50,9 +50,9 @@ answers. Among equals the lossless file goes before the lossy one, the album bef
 bitrate, at last the path: never the number of a row, so that a database built anew answers the same.
 """
 
-from psm.match.normalize import normalize, search_key, track_key
+from psm.normalize import normalize, track_key
 
 ALGORITHM_VERSION = "2"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
-__all__ = ["ALGORITHM_VERSION", "normalize", "search_key", "track_key"]
+__all__ = ["ALGORITHM_VERSION", "normalize", "track_key"]

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from psm.match.normalize import normalize
 from psm.match.vocabulary import NOBODY
+from psm.normalize import normalize
 
 _SEPARATOR = re.compile(
     r"\s*[,;/&+×、・|]\s*|\s+(?:feat\.?|ft\.?|featuring|with|x|vs\.?|versus|and|und|y|et|presents|pres\.?)\s+",

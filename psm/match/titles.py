@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from psm.match.normalize import normalize
 from psm.match.vocabulary import NO_CREDIT, SAYS_NOTHING
+from psm.normalize import normalize
 
 # Version words, on normalised text. A version is another recording: a track that asks for one does not get another.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psm.match.artists import Artists, is_nobody, parse_artists
-from psm.match.normalize import normalize
 from psm.match.titles import Album, Title, parse_album, parse_title
 from psm.models import FileFacts, Track
+from psm.normalize import normalize
 
 _TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?:\s*[-._)]+\s*|\s+)(?=\S)")
 _SPLIT = re.compile(r"\s+[-–—]\s+")

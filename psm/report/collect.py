@@ -1,18 +1,16 @@
 """From the database to the report: what is the same song, what is the same album, what is worth a look.
 
-Nothing depends on ids: a rebuilt database gives the same report. Names are compared without case, accents and
-punctuation.
+Nothing depends on ids: a rebuilt database gives the same report. Names are compared in one spelling
+(:mod:`psm.normalize`).
 """
 
 import hashlib
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 
 from psm.db import reports
 from psm.db.reports import FileRow, PlaylistRow, WantedTrack
+from psm.normalize import normalize
 from psm.report.model import (
     BadFile,
     Coverage,
@@ -25,7 +23,6 @@ from psm.report.model import (
 )
 
 _SAME_DURATION_S = 2.0
-_WORD = re.compile(r"[^\W_]+")
 _ASKED = (("title", "no title"), ("artists", "no artist"), ("album", "no album"))
 
 Song = tuple[WantedTrack, ...]
@@ -59,17 +56,6 @@ def collect(connection: reports.Connection) -> Report:
     return Report(summary, missing, albums, _coverage(playlists), unsure, duplicates, bad)
 
 
-@lru_cache(maxsize=65_536)
-def plain(text: str) -> str:
-    """``text`` as it is compared: words in lower case without accents. Punctuation stays when it is all there is."""
-    lowered = text.lower()
-    if not text.isascii():
-        # Folding can reveal what decomposes, and decomposing what folds.
-        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-        lowered = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return " ".join(_WORD.findall(lowered)) or lowered.strip()
-
-
 def same_songs(tracks: Iterable[WantedTrack]) -> list[Song]:
     """Tracks grouped by song: those that share their ISRC, or their title and artists.
 
@@ -86,7 +72,7 @@ def same_songs(tracks: Iterable[WantedTrack]) -> list[Song]:
 
     first: dict[object, int] = {}
     for number, track in enumerate(everything):
-        keys: list[object] = [(plain(track.title), tuple(sorted({plain(a) for a in track.artists})))]
+        keys: list[object] = [(normalize(track.title), tuple(sorted({normalize(a) for a in track.artists})))]
         if track.isrc:
             keys.append(track.isrc)
         for key in keys:
@@ -109,13 +95,18 @@ def _playlist_names(playlists: Sequence[PlaylistRow]) -> dict[int, str]:
 
 def _names_of(playlist_ids: Iterable[int], names: Mapping[int, str]) -> tuple[str, ...]:
     """One name per playlist, so two playlists of one name count as two."""
-    return tuple(sorted((names[i] for i in set(playlist_ids)), key=lambda n: (plain(n), n)))
+    return tuple(sorted((names[i] for i in set(playlist_ids)), key=lambda n: (normalize(n), n)))
 
 
 def _missing_tracks(songs: Iterable[Song], names: Mapping[int, str]) -> tuple[MissingTrack, ...]:
     ranked = sorted(
         ((_names_of((i for track in song for i in track.playlist_ids), names), song[0]) for song in songs),
-        key=lambda item: (-len(item[0]), plain(", ".join(item[1].artists)), plain(item[1].title), _fullness(item[1])),
+        key=lambda item: (
+            -len(item[0]),
+            normalize(", ".join(item[1].artists)),
+            normalize(item[1].title),
+            _fullness(item[1]),
+        ),
     )
     return tuple(
         MissingTrack(rank, best.artists, best.title, best.album, best.duration_s, best.isrc, wanted_by)
@@ -132,7 +123,7 @@ def _missing_albums(
     groups: dict[AlbumKey, list[Song]] = defaultdict(list)
     for song in songs:
         # A song counts for the first of its albums only: buying it once is enough.
-        named = next((track for track in song if track.album and plain(track.album)), None)
+        named = next((track for track in song if track.album and track.album.strip()), None)
         if named is not None:
             groups[_album_key(named)].append((named, *(t for t in song if t is not named)))
     here: dict[AlbumKey, int] = defaultdict(int)
@@ -149,16 +140,18 @@ def _missing_albums(
                 missing=len(members),
                 wanted=len(members) + here[key],
                 owned=owned.get(key, 0),
-                titles=tuple(sorted((song[0].title for song in members), key=lambda t: (plain(t), t))),
+                titles=tuple(sorted((song[0].title for song in members), key=lambda t: (normalize(t), t))),
                 playlists=_names_of((i for song in members for track in song for i in track.playlist_ids), names),
             )
         )
-    albums.sort(key=lambda a: (-a.missing, -len(a.playlists), plain(a.artist), plain(a.album), a.artist, a.album))
+    albums.sort(
+        key=lambda a: (-a.missing, -len(a.playlists), normalize(a.artist), normalize(a.album), a.artist, a.album)
+    )
     return tuple(albums)
 
 
 def _album_key(track: WantedTrack) -> AlbumKey:
-    return plain(track.artists[0] if track.artists else ""), plain(track.album or "")
+    return normalize(track.artists[0] if track.artists else ""), normalize(track.album or "")
 
 
 def _coverage(playlists: Iterable[PlaylistRow]) -> tuple[Coverage, ...]:
@@ -168,7 +161,7 @@ def _coverage(playlists: Iterable[PlaylistRow]) -> tuple[Coverage, ...]:
         )
         for p in playlists
     ]
-    return tuple(sorted(rows, key=lambda c: (c.share, -c.missing, plain(c.playlist), c.source)))
+    return tuple(sorted(rows, key=lambda c: (c.share, -c.missing, normalize(c.playlist), c.source)))
 
 
 def _unsure_matches(connection: reports.Connection, names: Mapping[int, str]) -> tuple[UnsureMatch, ...]:
@@ -187,7 +180,7 @@ def _unsure_matches(connection: reports.Connection, names: Mapping[int, str]) ->
         )
         for m in matches
     ]
-    return tuple(sorted(found, key=lambda u: (u.score, plain(u.wanted), u.wanted, u.path, u.playlists)))
+    return tuple(sorted(found, key=lambda u: (u.score, normalize(u.wanted), u.wanted, u.path, u.playlists)))
 
 
 def _walk_files(
@@ -203,8 +196,8 @@ def _walk_files(
     for file in files:
         if file.album:
             # An album is found under each of its artists: the files of a collaboration credit it in many ways.
-            for artist in {plain(a) for a in (*file.artists, file.album_artist or "")}:
-                owned[artist, plain(file.album)] += 1
+            for artist in {normalize(a) for a in (*file.artists, file.album_artist or "")}:
+                owned[artist, normalize(file.album)] += 1
         if (key := _tag_key(file)) is not None:
             alike[key].append(file.id)
         if problems := tuple(_problems(file)):
@@ -225,8 +218,8 @@ def _tag_key(file: FileRow) -> bytes | None:
     """What files that are tagged alike have in common, short; None for a file whose tags do not say what it is."""
     if not file.title or not file.artists or file.duration_s is None or set(file.guessed) & {"title", "artists"}:
         return None
-    names = sorted({plain(a) for a in file.artists})
-    said = "\n".join((plain(file.title), plain(file.album or ""), *names))
+    names = sorted({normalize(a) for a in file.artists})
+    said = "\n".join((normalize(file.title), normalize(file.album or ""), *names))
     return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from psm.db import Database, tracks
-from psm.match import normalize, track_key
 from psm.models import Decision, RowError, Track
+from psm.normalize import normalize, track_key
 from psm.services.overrides_file import Entry, FileName
 
 

@@ -32,6 +32,8 @@ def db(tmp_path: Path) -> Iterator[Database]:
         ("fjarilar nobody", False),
         ("flac", True),
         ("mp3", False),
+        ("Istanbul/03", True),
+        ("small.timmar", False),
         ("İstanbul", True),
         ("ｆｊａｒ", True),
     ],
@@ -46,6 +48,13 @@ def test_finds_a_file_by_all_words_wherever_they_stand(db: Database, query: str,
         album_artist="Samling",
     )
     assert [f.id for f in file_search.search(db.connection, query)] == ([file.id] if found else [])
+
+
+@pytest.mark.parametrize("query", ["!!!", "pink", "P!nk", "dont stop", "Don’t", "AC/DC", "R.E.M", "rem"])
+def test_finds_names_however_they_are_spelt(db: Database, query: str) -> None:
+    file = add_file(db, "a.flac", title="Don't Stop", artists=("!!!", "P!nk", "AC/DC", "R.E.M."))
+    add_file(db, "b.flac", title="Other", artists=("Others",))
+    assert [f.id for f in file_search.search(db.connection, query)] == [file.id]
 
 
 def test_finds_a_file_without_tags_by_its_path(db: Database) -> None:

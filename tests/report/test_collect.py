@@ -1,38 +1,12 @@
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from psm.db.reports import WantedTrack
 from psm.models import Status
-from psm.report.collect import plain, same_songs
+from psm.report.collect import same_songs
 from tests.factories import add_file, entry, lose_file
 from tests.report.shelf import Shelf
 
 ISRC = "GBAYE0601498"
-
-
-@pytest.mark.parametrize(
-    ("text", "compared"),
-    [
-        ("Björk", "bjork"),
-        ("AC/DC", "ac dc"),
-        ("  Don't  Stop ", "don t stop"),
-        ("!!!", "!!!"),
-        ("Straße", "strasse"),
-        ("東京事変", "東京事変"),
-        ("", ""),
-    ],
-)
-def test_names_are_compared_without_case_accents_and_punctuation(text: str, compared: str) -> None:
-    assert plain(text) == compared
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text())
-def test_comparing_is_idempotent(text: str) -> None:
-    assert plain(plain(text)) == plain(text)
 
 
 def wanted(number: int, title: str, *artists: str, isrc: str | None = None, album: str | None = None) -> WantedTrack:

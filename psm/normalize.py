@@ -40,21 +40,6 @@ def normalize(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip() or text
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words of :func:`normalize`."""
-    return tuple(normalize(text).split())
-
-
-def squash(text: str) -> str:
-    """:func:`normalize` without its spaces: "AC/DC" and "ACDC", "Blackbird" and "Black Bird" are one."""
-    return normalize(text).replace(" ", "")
-
-
-def search_key(label: str) -> str:
-    """What a person may have typed for ``label``, such as "artist - title": compare search keys with each other."""
-    return normalize(label)
-
-
 def track_key(
     *,
     title: str,
