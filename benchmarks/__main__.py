@@ -1,5 +1,8 @@
 """Measures psm on a library made for it: ``python -m benchmarks [--files N] [--tracks N] [--runs N]``.
 
+The library is invented, and like people's; ``--unkind`` makes one in which thousands of files share the words of their
+names, as in a collection of classical music (see ``library``). ``--match`` measures matching alone.
+
 Each figure is the median of whole processes, and stands beside a plain program that does the least that the work needs,
 run in turn with it, so that the ratio holds on any machine:
 
@@ -9,26 +12,24 @@ run in turn with it, so that the ratio holds on any machine:
 """
 
 import argparse
+import csv
 import os
 import platform
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.library import Song, library, wanted
 from tests.factories import flac_bytes
 
-WORDS = (  # noqa: SIM905  (a list of this length is harder to read)
-    "love night day blue red moon sun river song dance fire heart rain road dream light star home city girl boy time "
-    "world life train gold black white summer winter glass paper stone garden mirror ocean shadow silver thunder window"
-).split()
+NEW_FILES = 100
 
 PLAIN_WALK = """
 import os, sys
@@ -60,70 +61,58 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="psm-bench-") as folder:
         root = Path(folder) / "music"
-        make_library(root, options.files)
-        playlist = make_playlist(Path(folder) / "wanted.csv", options.tracks, options.files)
+        songs = library(options.files + NEW_FILES, unkind=options.unkind)
+        held, new = songs[: options.files], songs[options.files :]
+        write_library(root, held, first=0)
+        playlist = write_playlist(Path(folder) / "wanted.csv", wanted(options.tracks, held))
         print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-        print(f"{options.files:,} files, {options.tracks:,} tracks, median of {options.runs}\n")
+        kind = "an unkind library" if options.unkind else "a library"
+        print(f"{kind} of {options.files:,} files, {options.tracks:,} tracks, median of {options.runs}\n")
         psm = _psm(Path(folder) / "home")
 
-        walk, read = plain(PLAIN_WALK, root), plain(PLAIN_READ, root)
-
         row("first scan", once(psm("scan", str(root))))
-        compare("full scan", psm("scan"), "mutagen on every file", read, options.runs)
-        compare("quick scan, nothing new", psm("scan", "--quick"), "list and stat", walk, options.runs)
+        if not options.match:
+            measure_scans(psm, root, options.runs)
         once(psm("playlist", "import", str(playlist)))
         row("first match", once(psm("match")))
-        row("full match", once(psm("match", "--full")))
-        for n in range(100):
-            (root / "new" / f"{n}").mkdir(parents=True)
-            (root / "new" / f"{n}" / "x.flac").write_bytes(song(options.files + n))
+        row("full match", median([once(psm("match", "--full")) for _ in range(options.runs)]))
+        row("match, nothing new", median([once(psm("match")) for _ in range(options.runs)]))
+        write_library(root / "new", new, first=options.files)
         once(psm("scan", "--quick"))
-        row("match after 100 new files", once(psm("match")))
-        once(psm("build"))
-        compare("build, nothing to do", psm("build"), "list and stat", walk, options.runs)
+        row(f"match after {NEW_FILES} new files", once(psm("match")))
+        if not options.match:
+            once(psm("build"))
+            compare("build, nothing to do", psm("build"), "list and stat", plain(PLAIN_WALK, root), options.runs)
 
 
-def make_library(root: Path, count: int) -> None:
-    """Writes ``count`` header-only FLAC files, twelve to an album, ten albums to an artist."""
-    for n in range(count):
-        folder = root / f"Artist {n // 120}" / f"Album {n // 12 % 10}"
-        if n % 12 == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{n % 12 + 1:02} song.flac").write_bytes(song(n))
+def measure_scans(psm: Callable[..., list[str]], root: Path, runs: int) -> None:
+    compare("full scan", psm("scan"), "mutagen on every file", plain(PLAIN_READ, root), runs)
+    compare("quick scan, nothing new", psm("scan", "--quick"), "list and stat", plain(PLAIN_WALK, root), runs)
 
 
-def song(n: int) -> bytes:
-    """The content of the n-th file, the same in every run."""
-    chance = random.Random(n)
-    title = " ".join(chance.sample(WORDS, 3)).title()
-    return flac_bytes(
-        f"song {n}",
-        seconds=120 + chance.random() * 200,
-        title=title,
-        artist=f"{WORDS[n // 120 % len(WORDS)].title()} Artist {n // 120}",
-        album=f"Album {n // 12 % 10}",
-        tracknumber=str(n % 12 + 1),
-    )
+def write_library(root: Path, songs: Iterable[Song], *, first: int) -> None:
+    """Writes header-only FLAC files, a folder for each artist and one for each album in it."""
+    for number, song in enumerate(songs, start=first):
+        place = root / song.folder / f"{song.number:02} {song.title[:60].replace('/', '-')} {number}.flac"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        content = flac_bytes(
+            f"song {number}",
+            seconds=song.seconds,
+            title=song.title,
+            artist=song.credit,
+            album=song.album,
+            albumartist=song.album_artist,
+            tracknumber=str(song.number),
+        )
+        place.write_bytes(content)
 
 
-def make_playlist(file: Path, count: int, files: int) -> Path:
-    """Writes a CSV of tracks: four of five are in the library, some spelt a little differently."""
-    chance = random.Random(1)
-    lines = ["Track Name,Artist Name(s),Album Name,Track Duration (ms)"]
-    for k in range(count):
-        n = chance.randrange(files)
-        of_song = random.Random(n)
-        title = " ".join(of_song.sample(WORDS, 3)).title()
-        seconds = 120 + of_song.random() * 200
-        artist = f"{WORDS[n // 120 % len(WORDS)].title()} Artist {n // 120}"
-        if k % 5 == 0:
-            title = f"{chance.choice(WORDS)} absent {k}"
-        elif k % 5 == 1:
-            title += " - Remastered 2011"
-        elif k % 5 == 2:
-            title = title[:-1]
-        lines.append(f"{title},{artist},Album {n // 12 % 10},{seconds * 1000:.0f}")
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def write_playlist(file: Path, songs: Iterable[Song]) -> Path:
+    """Writes a CSV with the columns that Exportify uses."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out)
+        rows.writerow(["Track Name", "Artist Name(s)", "Album Name", "Track Duration (ms)"])
+        rows.writerows([song.title, song.credit, song.album, round(song.seconds * 1000)] for song in songs)
     return file
 
 
@@ -132,10 +121,14 @@ def compare(name: str, command: Sequence[str], other: str, plain_command: Sequen
     once(command)
     once(plain_command)
     pairs = [(once(command), once(plain_command)) for _ in range(runs)]
-    ours = Timing(statistics.median(a.seconds for a, _ in pairs), max(a.peak_mb for a, _ in pairs))
+    ours = median([a for a, _ in pairs])
     theirs = statistics.median(b.seconds for _, b in pairs)
     ratio = statistics.median(a.seconds / b.seconds for a, b in pairs)
     row(name, ours, f"{ratio:5.2f} × {other} ({theirs:.2f} s)")
+
+
+def median(timings: Sequence[Timing]) -> Timing:
+    return Timing(statistics.median(t.seconds for t in timings), max(t.peak_mb for t in timings))
 
 
 def row(name: str, timing: Timing, beside: str = "") -> None:
@@ -173,6 +166,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=50_000)
     parser.add_argument("--tracks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--unkind", action="store_true", help="a library in which thousands share their words")
+    parser.add_argument("--match", action="store_true", help="matching alone")
     return parser.parse_args()
 
 

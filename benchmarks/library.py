@@ -94,7 +94,7 @@ def _usual() -> Iterator[Song]:
             various = chance.random() < 0.08
             album = chance.choice(_SHARED_ALBUMS) if chance.random() < 0.06 else _title(chance)
             for number in range(1, chance.randint(8, 16)):
-                by = (_artist(chance) if various else artist,)
+                by: tuple[str, ...] = (_artist(chance) if various else artist,)
                 title = _title(chance)
                 if chance.random() < 0.07:
                     guest = _artist(chance)
