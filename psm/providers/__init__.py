@@ -15,7 +15,7 @@ from psm.providers.xspf import Xspf
 
 PROVIDERS: tuple[Provider, ...] = (M3u(), Xspf(), Jspf(), Csv())
 
-VERSION = 1
+VERSION = 2
 """Moves whenever a provider reads the same bytes differently, so that files already known are read once more."""
 
 

@@ -27,7 +27,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LONGEST_ROW = 100  # lines: a quote that is opened and never closed would swallow the rest of the file
 _ESCAPED_COMMA = re.compile(r"(?<!\\),\s+")
 _TIGHT_COMMA = re.compile(r"(?<!\d),(?!\s)|,(?![\s\d])")
-_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,3}):)(\d{1,2}(?:[.,]\d+)?)")
+_CLOCK = re.compile(r"(?:(?:(\d{1,3}):)?(\d{1,3}):)(\d{1,2}(?:[.,]\d+)?)")
 _MS_IF_ABOVE = 10_000  # a median track of 10,000 s would be a table of audiobooks; of 10,000 ms, of jingles
 
 # Headers of Exportify (watsonbox) in the languages that it speaks: title, artists, album, duration.
@@ -165,31 +165,35 @@ def _read_header(lines: Sequence[str], at: int, delimiter: str) -> _Header:
 
 
 def _rows(lines: Sequence[str], *, start: int, delimiter: str) -> Iterator[_Row]:
-    """The rows from line ``start`` (from 0) on. One that cannot be read takes one line; reading goes on below it."""
+    """The rows from line ``start`` (from 0) on. One that cannot be read takes one line; reading goes on below it.
+
+    A quote that is opened and never closed would glue rows together up to the next quote. So a row has more than one
+    line only when its quotes are as RFC 4180 has them; otherwise its first line stands for itself.
+    """
     at = start
     while at < len(lines):
-        end = min(at + _LONGEST_ROW, len(lines))
-        reader = csv.reader(lines[at:end], delimiter=delimiter, skipinitialspace=True)
-        try:
-            cells = next(reader)
-            used = reader.line_num
-            broken = at + used == end and used > 1 and _never_closed(lines[at:end], delimiter)
-        except csv.Error:
-            cells, used, broken = [], 1, True
-        if broken:
-            yield _Row(at + 1, problem="a quote is opened in it and never closed")
-            at += 1
-        else:
-            yield _Row(at + 1, tuple(cells), lines=used)
-            at += used
+        row = _strict_row(lines, at, delimiter) or _line_row(lines[at], at, delimiter)
+        yield row
+        at += row.lines
 
 
-def _never_closed(lines: Sequence[str], delimiter: str) -> bool:
+def _strict_row(lines: Sequence[str], at: int, delimiter: str) -> _Row | None:
+    reader = csv.reader(lines[at : at + _LONGEST_ROW], delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+        return _Row(at + 1, tuple(next(reader)), lines=reader.line_num)
     except csv.Error:
-        return True
-    return False
+        return None
+
+
+def _line_row(line: str, at: int, delimiter: str) -> _Row:
+    reader = csv.reader([line, "\n"], delimiter=delimiter, skipinitialspace=True)
+    try:
+        cells = next(reader)
+    except csv.Error:
+        return _Row(at + 1, problem="a cell of it is longer than any name")
+    if reader.line_num > 1:
+        return _Row(at + 1, problem="a quote is opened in it and never closed")
+    return _Row(at + 1, tuple(cells))
 
 
 def _misfit(header: _Header, row: _Row) -> str | None:

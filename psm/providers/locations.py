@@ -4,7 +4,8 @@ A playlist's path is read as a path of its own kind, byte for byte first. The ot
 travel:
 
 - ``../Björk/Jóga.flac`` in a Latin-1 file: the literal bytes, then the same letters in UTF-8 (in both Unicode forms:
-  macOS decomposes), since the file on disk was most likely named by another program.
+  macOS decomposes), since the file on disk was most likely named by another program. Folders and files may have been
+  named by different ones, so one form may end and the other begin at any slash.
 - ``Björk\Jóga.flac``: on POSIX the file of exactly that name, then ``Björk/Jóga.flac``.
 - ``C:\Music\Jóga.flac`` and ``\\nas\music\Jóga.flac`` name no file on POSIX; only the name is of use, to guess the
 title.
@@ -34,7 +35,10 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 _NUMBER = re.compile(r"\A(?:\d{1,2}[-.](?=\d\d))?(?:0\d[-._]\s*|[0-3]\d\s+|\d{1,3}[.)]\s+|\d{1,3}\s*[-_]\s+)(?=\S)")
 _NUMBER_ALONE = re.compile(r"(?:\d{1,2}[-.])?\d{1,2}")
 _DISC_AND_TRACK = re.compile(r"[0-3]\d\d")
-_DASH = re.compile(r"\s+[-–—]\s+")
+_MIXED_PARTS = (
+    8  # of a path, in how many the Unicode forms may change: deeper folders are rare, and each costs two paths
+)
+_DASH = re.compile(r"(?<!\s)\s++[-–—]\s++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +167,23 @@ def _spellings(form: bytes) -> Iterator[bytes]:
         return
     text = decode_line(form)
     yield text.encode()
-    yield unicodedata.normalize("NFC", text).encode()
-    yield unicodedata.normalize("NFD", text).encode()
+    yield from (spelling.encode() for spelling in _unicode_forms(text))
     try:
         yield unicodedata.normalize("NFC", text).encode("latin-1")
     except UnicodeEncodeError:
         return
+
+
+def _unicode_forms(text: str) -> Iterator[str]:
+    """``text`` composed, decomposed, and changing from one to the other between two parts of the path."""
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    yield composed
+    yield decomposed
+    c, d = composed.split("/"), decomposed.split("/")
+    differing = [n for n, (one, other) in enumerate(zip(c, d, strict=True)) if one != other]
+    for n in differing[1 : _MIXED_PARTS + 1]:
+        yield "/".join(c[:n] + d[n:])
+        yield "/".join(d[:n] + c[n:])
 
 
 def _joined(folder: bytes, path: bytes) -> bytes:

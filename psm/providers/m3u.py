@@ -5,8 +5,10 @@ UTF-8 when it is valid UTF-8 and Windows-1252 otherwise, each for itself: a sing
 to mojibake.
 """
 
+import itertools
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psm.models import GENERATED_MARK, PlaylistEntry, RowError, SourcePlaylist
@@ -15,13 +17,14 @@ from psm.providers.locations import Located, locate_path
 from psm.providers.protocol import NoPlaylist, WrittenByPsm
 from psm.providers.text import clean, decode_line, seconds, stem, without_bom
 
+# Nothing here is tried twice (++, *+): a line of 30,000 spaces or letters costs one pass.
 _EXTINF = re.compile(
-    r"#EXTINF:\s*(?P<duration>[-+\d.]*)(?P<attributes>(?:\s+[\w-]+=(?:\"[^\"]*\"|[^\s,\"]*))*)\s*,(?P<title>.*)",
+    r"#EXTINF:\s*+(?P<duration>[-+\d.]*+)(?:\s++[\w-]++=(?:\"[^\"]*+\"|[^\s,\"]*+))*+\s*+,(?P<title>.*)",
     re.IGNORECASE,
 )
-_TITLE_ONLY = re.compile(r"#EXTINF:(?P<title>[^,]*[^\d\s.,+-][^,]*)", re.IGNORECASE)
+_NO_NUMBER = re.compile(r"[^\d\s.+-]")
 _LONGEST_LINE = 32 * 1024  # no system takes longer paths; percent-encoding makes three bytes of one
-_ARTIST_TITLE = re.compile(r"\s+[-–—]\s+")
+_ARTIST_TITLE = re.compile(r"(?<!\s)\s++[-–—]\s++")
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class M3u:
             if not line.strip():
                 continue
             if line.lstrip().startswith(b"#"):
-                text = decode_line(line.strip())
+                text = decode_line(line.strip())[:_LONGEST_LINE]
                 if text.upper().startswith("#PLAYLIST:"):
                     name = name or clean(text[len("#PLAYLIST:") :])
                 else:
@@ -86,20 +89,30 @@ def _lines(content: bytes) -> list[bytes]:
 
 
 def _refuse_others(lines: list[bytes]) -> None:
-    opening = [line.strip() for line in lines if line.strip()][:2]
-    if not opening:
+    filled = (stripped for line in lines if (stripped := line.strip()))
+    opening = next(filled, None)
+    if opening is None:
         raise NoPlaylist("the file is empty")
-    if any(line.startswith(GENERATED_MARK.encode()) for line in opening):
+    # People put lines of their own above what psm wrote.
+    if any(line.startswith(GENERATED_MARK.encode()) for line in _leading_comments(opening, filled)):
         raise WrittenByPsm
     if any(b"\0" in line for line in lines):
         raise NoPlaylist("it is no text, so it is not an M3U playlist")
-    start = opening[0].lower()
+    start = opening.lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise NoPlaylist("it is a web page or XML, not an M3U playlist")
     if start == b"[playlist]":
         raise NoPlaylist("it is a PLS playlist, not an M3U one")
     if any(line.startswith((b"#EXT-X-TARGETDURATION", b"#EXT-X-STREAM-INF")) for line in lines):
         raise NoPlaylist("it lists the parts of a video or radio stream (HLS), not tracks")
+
+
+def _leading_comments(opening: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    """The comments that speak of the whole list: those above the first track."""
+    return itertools.takewhile(
+        lambda line: line.startswith(b"#") and not line.upper().startswith(b"#EXTINF"),
+        itertools.chain((opening,), rest),
+    )
 
 
 def _note(text: str, said: _Said) -> None:
@@ -109,8 +122,8 @@ def _note(text: str, said: _Said) -> None:
             found = _EXTINF.match(text)
             if found:
                 said.title, said.duration_s = found["title"], seconds(found["duration"])
-            elif alone := _TITLE_ONLY.fullmatch(text):
-                said.title = alone["title"]
+            elif "," not in value and _NO_NUMBER.search(value):
+                said.title = value
             else:
                 said.duration_s = seconds(value.strip())
         case "#EXTART":

@@ -19,6 +19,8 @@ _ISRC_URI = re.compile(r"(?:urn:|https?://\S*)?isrc[:/](\S+)", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RECORDING_URI = re.compile(r"(?:https?://(?:[a-z]+\.)?musicbrainz\.org/recording/|mbid:)(" + _UUID.pattern + ")")
 _LONGEST_S = 30 * 24 * 3600.0
+LONGEST_TEXT = 2_000
+"""Characters of a field that are kept: more than any title has, and little enough for whatever reads it further on."""
 
 
 def without_bom(content: bytes) -> tuple[bytes, str | None]:
@@ -55,8 +57,11 @@ def decode_line(line: bytes) -> str:
 
 
 def clean(text: str | None) -> str:
-    """``text`` on one line: without control characters, halves of surrogate pairs, and spaces around it."""
-    return _NO_TEXT.sub(" ", text or "").strip()
+    """``text`` on one line: without control characters, halves of surrogate pairs, and spaces around it.
+
+    At most ``LONGEST_TEXT`` characters of it.
+    """
+    return _NO_TEXT.sub(" ", (text or "").lstrip()[:LONGEST_TEXT]).strip()
 
 
 def isrc_of(text: str | None) -> str | None:

@@ -84,6 +84,8 @@ def test_several_artists_in_each_dialect(header: str, cell: str, artists: tuple[
         ("duration", "-1", None),
         ("duration", "1e999", None),
         ("duration", "nan", None),
+        ("duration", "9" * 400 + ":00:00", None),
+        ("duration", "9" * 5000 + ":00:00", None),
     ],
 )
 def test_durations_in_each_unit(header: str, cell: str, duration_s: float | None) -> None:
@@ -187,3 +189,21 @@ def test_a_musicbrainz_id_is_taken() -> None:
     mbid = "AAAAAAAA-1111-4222-8333-444455556666"
 
     assert only(f"title,recording_mbid\nT,{mbid}\n").mb_recording_id == mbid.lower()
+
+
+def test_an_unclosed_quote_does_not_reach_as_far_as_the_next_quote() -> None:
+    playlist = read('Title,Artist\n"Heroes,David Bowie\n"Station to Station",David Bowie\nA,B\n')
+
+    assert [(e.position, e.title, e.artists) for e in playlist.entries] == [
+        (2, "Station to Station", ("David Bowie",)),
+        (3, "A", ("B",)),
+    ]
+    assert [(error.line, "quote" in error.reason) for error in playlist.errors] == [(2, True)]
+
+
+def test_a_quote_that_is_not_doubled_inside_a_cell_is_taken_as_it_is() -> None:
+    playlist = read('Title,Artist\n"The "Best" of",A\nB,C\n')
+
+    assert [e.artists for e in playlist.entries] == [("A",), ("C",)]
+    assert "Best" in playlist.entries[0].title
+    assert playlist.errors == ()

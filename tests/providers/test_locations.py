@@ -138,3 +138,21 @@ def test_the_base_of_uri_references(base: str, folder: bytes | None) -> None:
 )
 def test_a_name_says_title_and_artist(name: str, title: str, artists: tuple[str, ...]) -> None:
     assert (guess(name).title, guess(name).artists) == (title, artists)
+
+
+@pytest.mark.parametrize("said", ["NFC", "NFD"])
+@pytest.mark.parametrize("on_disk", [("NFC", "NFD", "NFD"), ("NFD", "NFC", "NFC"), ("NFC", "NFC", "NFD")])
+def test_folders_and_files_may_have_been_named_in_different_unicode_forms(said: str, on_disk: tuple[str, ...]) -> None:
+    parts = ("Björk", "Début", "Jóga.flac")
+    there = "/music/" + "/".join(unicodedata.normalize(f, p) for f, p in zip(on_disk, parts, strict=True))  # type: ignore[arg-type]
+    line = unicodedata.normalize(said, "/music/" + "/".join(parts))  # type: ignore[arg-type]
+
+    assert there.encode() in locate_path(line.encode(), FOLDER, windows=False).paths
+
+
+def test_a_path_of_many_parts_gives_few_readings() -> None:
+    assert len(locate_path(("ö/" * 500 + "ö.mp3").encode(), FOLDER, windows=False).paths) < 25
+
+
+def test_a_name_with_a_long_run_of_spaces_is_read_in_one_pass() -> None:
+    assert guess("a" + " " * 600_000 + "b").title == "a"

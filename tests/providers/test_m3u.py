@@ -8,6 +8,7 @@ import pytest
 from psm.models import GENERATED_MARK, PlaylistEntry, SourcePlaylist
 from psm.providers.m3u import M3u
 from psm.providers.protocol import NoPlaylist, WrittenByPsm
+from psm.providers.text import LONGEST_TEXT
 
 DATA = Path(__file__).parent / "data"
 
@@ -169,3 +170,34 @@ def test_a_line_longer_than_any_path_is_reported() -> None:
 
 def test_a_path_of_4000_bytes_is_a_path() -> None:
     assert len(only("d" * 200 + ("/" + "d" * 199) * 19 + "\n").locations[0]) > 4000
+
+
+@pytest.mark.parametrize(
+    "above", ["# from my phone\n", "\n# one\n\n#EXTENC:UTF-8\n# two\n", "#EXTM3U\n#PLAYLIST:Mine\n# since May\n"]
+)
+def test_what_psm_wrote_is_known_below_comments_that_a_person_put_above(above: str) -> None:
+    with pytest.raises(WrittenByPsm):
+        read(f"{above}#EXTM3U\n{GENERATED_MARK}written by psm\nx.mp3\n")
+
+
+# Before each of these was read in one pass, it took a minute at a tenth of this length, and four times that at twice.
+LONG = 600_000
+
+
+@pytest.mark.parametrize(
+    "extinf",
+    [
+        "a" * LONG + ",x",
+        "1,a" + " " * LONG + "b",
+        " " * LONG + "x",
+        "1 " + "a=b " * (LONG // 4) + "x",
+        "1 " + 'a="' * (LONG // 3) + "x",
+        "1" * LONG + "x",
+        "1,a" + " -" * (LONG // 2) + "b",
+    ],
+)
+def test_a_comment_of_any_length_is_read_in_one_pass(extinf: str) -> None:
+    entry = only(f"#EXTM3U\n#EXTINF:{extinf}\nq.flac\n")
+
+    assert 0 < len(entry.title) <= LONGEST_TEXT
+    assert all(len(artist) <= LONGEST_TEXT for artist in entry.artists)
