@@ -73,7 +73,6 @@ def add_file(
             relative,
             stat=FileStat(size_bytes, 10**18, 10**18, number, 1),
             reading=reading,
-            mounted=False,
             reread=False,
             first_seen=1_000.0,
             generation=metadata.bump(connection, "library_files"),
@@ -95,7 +94,6 @@ def retag_file(db: Database, file: LibraryFile, **tags: Any) -> LibraryFile:
             file.path,
             stat=file.stat,
             reading=reading,
-            mounted=False,
             reread=False,
             generation=metadata.bump(connection, "library_files"),
         )

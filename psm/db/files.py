@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psm.models import FileStat, LibraryFile, Reading, Status, TrackTags
 
 FileRow = tuple[int, bytes, int, int, int, int, int, int]
-"""id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted."""
+"""id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, device."""
 
 _TAG_COLUMNS = (
     "title, artists, album, album_artist, track_number, disc_number, year, genre, duration_s, bitrate_kbps, "
@@ -27,9 +27,7 @@ _FILE = (
 class KnownFile:
     """What the scan compares a file on disk with. ``path`` is relative to the library's root.
 
-    ``mounted``: it lay on another device than the root when it was read. ``reread``: it changed so shortly before it
-    was
-    read that a later change may carry the same time.
+    ``reread``: it changed so shortly before it was read that a later change may carry the same time.
     """
 
     id: int
@@ -37,30 +35,28 @@ class KnownFile:
     path: bytes
     status: Status
     stat: FileStat
-    mounted: bool
     reread: bool
     fingerprint: str | None
 
 
-_KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, mounted, reread, fingerprint FROM library_files"
+_KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, reread, fingerprint FROM library_files"
 
 
 def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[FileRow]:
     """The present files directly in ``folder``, as bare rows: this is the scan's inner loop."""
     return connection.execute(
-        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, mounted FROM library_files "
+        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, device FROM library_files "
         "WHERE library_id = ? AND folder = ? AND status = 'present'",
         (library_id, folder),
     ).fetchall()
 
 
-def known_at(
-    connection: sqlite3.Connection, library_id: int, path: bytes, *, status: Status = Status.PRESENT
-) -> KnownFile | None:
-    """The row at ``path``: the present one, or the one that went missing last."""
+def missing_at(connection: sqlite3.Connection, library_id: int, path: bytes) -> KnownFile | None:
+    """The row that went missing last from ``path``."""
     row = connection.execute(
-        f"{_KNOWN} WHERE library_id = ? AND path = ? AND status = ? ORDER BY missing_since DESC, id DESC LIMIT 1",
-        (library_id, path, status),
+        f"{_KNOWN} WHERE library_id = ? AND path = ? AND status = 'missing' "
+        "ORDER BY missing_since DESC, id DESC LIMIT 1",
+        (library_id, path),
     ).fetchone()
     return None if row is None else _known(row)
 
@@ -98,6 +94,12 @@ def count_present(connection: sqlite3.Connection, library_id: int) -> int:
     return int(row[0])
 
 
+def present_ids(connection: sqlite3.Connection, library_id: int) -> set[int]:
+    """The ids of a library's files that are on disk."""
+    rows = connection.execute("SELECT id FROM library_files WHERE library_id = ? AND status = 'present'", (library_id,))
+    return {int(row[0]) for row in rows}
+
+
 def count_missing(connection: sqlite3.Connection, library_id: int) -> int:
     """How many files of a library are missing."""
     row = connection.execute(
@@ -113,15 +115,14 @@ def insert(
     *,
     stat: FileStat,
     reading: Reading,
-    mounted: bool,
     reread: bool,
     first_seen: float,
     generation: int,
 ) -> int:
     """Adds a file on disk and returns its id."""
-    values = (*_stat_values(stat), int(mounted), int(reread), *_reading_values(reading), generation)
+    values = (*_stat_values(stat), int(reread), *_reading_values(reading), generation)
     row = connection.execute(
-        f"INSERT INTO library_files (library_id, path, folder, status, first_seen, {_STAT_COLUMNS}, mounted, reread, "
+        f"INSERT INTO library_files (library_id, path, folder, status, first_seen, {_STAT_COLUMNS}, reread, "
         f"{_READING_COLUMNS}, generation) VALUES (?, ?, ?, 'present', ?, {_marks(len(values))}) RETURNING id",
         (library_id, path, folder_of(path), first_seen, *values),
     ).fetchone()
@@ -136,30 +137,21 @@ def update(
     *,
     stat: FileStat,
     reading: Reading,
-    mounted: bool,
     reread: bool,
     generation: int | None,
 ) -> None:
     """Writes what was read of a file that is on disk, wherever it is now. ``generation`` is None when nothing visible
     changed.
     """
-    columns = f"library_id, path, folder, status, missing_since, {_STAT_COLUMNS}, mounted, reread, {_READING_COLUMNS}"
+    columns = f"library_id, path, folder, status, missing_since, {_STAT_COLUMNS}, reread, {_READING_COLUMNS}"
     values: tuple[object, ...] = (
         *(library_id, path, folder_of(path), Status.PRESENT, None),
-        *(*_stat_values(stat), int(mounted), int(reread), *_reading_values(reading)),
+        *(*_stat_values(stat), int(reread), *_reading_values(reading)),
     )
     if generation is not None:
         columns, values = f"{columns}, generation", (*values, generation)
     connection.execute(
         f"UPDATE library_files SET ({columns}) = ({_marks(len(values))}) WHERE id = ?", (*values, file_id)
-    )
-
-
-def update_stat(connection: sqlite3.Connection, file_id: int, stat: FileStat, *, mounted: bool, reread: bool) -> None:
-    """Writes a file's size and times alone."""
-    connection.execute(
-        f"UPDATE library_files SET ({_STAT_COLUMNS}, mounted, reread) = (?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
-        (*_stat_values(stat), int(mounted), int(reread), file_id),
     )
 
 
@@ -173,21 +165,47 @@ def park(connection: sqlite3.Connection, file_ids: Iterable[int], *, now: float)
 def mark_missing(connection: sqlite3.Connection, file_ids: Sequence[int], *, now: float, generation: int) -> None:
     """Sets files to missing: they keep their identity, matches and decisions."""
     connection.executemany(
-        "UPDATE library_files SET status = 'missing', missing_since = ?, generation = ? WHERE id = ?",
-        [(now, generation, i) for i in file_ids],
+        "UPDATE library_files SET status = 'missing', "
+        "missing_since = CASE WHEN first_seen > ? THEN first_seen ELSE ? END, "
+        "generation = ? WHERE id = ?",
+        [(now, now, generation, i) for i in file_ids],
     )
 
 
+def any_missing(connection: sqlite3.Connection, *, missing_before: float) -> bool:
+    """Whether a row went missing before ``missing_before``."""
+    found = connection.execute(
+        "SELECT 1 FROM library_files WHERE status = 'missing' AND missing_since < ? LIMIT 1", (missing_before,)
+    )
+    return found.fetchone() is not None
+
+
 def purge_missing(connection: sqlite3.Connection, *, missing_before: float) -> int:
-    """Deletes rows that went missing before ``missing_before``, never one that a decision names; returns how many."""
+    """Deletes rows that went missing before ``missing_before``, never one that a decision may mean; returns how many.
+
+    A decision means a file by its row, by its fingerprint, or by a path: relative in whatever library, or absolute.
+    """
     return connection.execute(
         "DELETE FROM library_files WHERE status = 'missing' AND missing_since < ? "
-        "AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.file_id = library_files.id "
-        "OR (d.file_path = library_files.path AND d.file_library = "
-        "(SELECT name FROM libraries l WHERE l.id = library_files.library_id)) "
-        "OR d.file_fingerprint = library_files.fingerprint)",
+        "AND id NOT IN (SELECT file_id FROM decisions WHERE file_id IS NOT NULL) "
+        "AND path NOT IN (SELECT file_path FROM decisions WHERE file_path IS NOT NULL) "
+        "AND CAST((SELECT root FROM libraries l WHERE l.id = library_id) || '/' || path AS BLOB) "
+        "NOT IN (SELECT file_path FROM decisions WHERE file_path IS NOT NULL) "
+        "AND (fingerprint IS NULL OR fingerprint NOT IN "
+        "(SELECT file_fingerprint FROM decisions WHERE file_fingerprint IS NOT NULL))",
         (missing_before,),
     ).rowcount
+
+
+def on_device(
+    connection: sqlite3.Connection, library_id: int, device: int, *, limit: int
+) -> list[tuple[bytes, int, int]]:
+    """Path, size and mtime of some present files that were read on ``device``, from all over the library."""
+    return connection.execute(
+        "SELECT path, size_bytes, mtime_ns FROM library_files "
+        "WHERE library_id = ? AND device = ? AND status = 'present' ORDER BY id * 7919 % 10007, id LIMIT ?",
+        (library_id, device, limit),
+    ).fetchall()
 
 
 def reading_of(connection: sqlite3.Connection, file_id: int) -> Reading:
@@ -239,14 +257,7 @@ def _marks(count: int) -> str:
 
 
 def _stat_values(stat: FileStat) -> tuple[int, ...]:
-    # Inode and device numbers are unsigned 64-bit on some systems; SQLite's integers are signed.
-    return (stat.size_bytes, stat.mtime_ns, stat.ctime_ns, signed64(stat.inode), signed64(stat.device))
-
-
-def signed64(number: int) -> int:
-    """An unsigned 64-bit number as SQLite can store it."""
-    number &= (1 << 64) - 1
-    return number - (1 << 64) if number >> 63 else number
+    return (stat.size_bytes, stat.mtime_ns, stat.ctime_ns, stat.inode, stat.device)
 
 
 def _reading_values(reading: Reading) -> tuple[object, ...]:
@@ -274,14 +285,13 @@ def _tags(values: Sequence[object]) -> TrackTags:
 
 def _known(row: Sequence[object]) -> KnownFile:
     file_id, library_id, path, status, *rest = row
-    *stat, mounted, reread, fingerprint = rest
+    *stat, reread, fingerprint = rest
     return KnownFile(
         id=file_id,  # type: ignore[arg-type]
         library_id=library_id,  # type: ignore[arg-type]
         path=path,  # type: ignore[arg-type]
         status=Status(str(status)),
         stat=FileStat(*stat),  # type: ignore[arg-type]
-        mounted=bool(mounted),
         reread=bool(reread),
         fingerprint=fingerprint,  # type: ignore[arg-type]
     )

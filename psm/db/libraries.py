@@ -46,6 +46,11 @@ def absorb(connection: sqlite3.Connection, child_id: int, parent_id: int, prefix
         "folder = CAST(CASE WHEN folder = x'' THEN ? ELSE ? || folder END AS BLOB) WHERE library_id = ?",
         (parent_id, prefix + b"/", prefix, prefix + b"/", child_id),
     )
+    # What their folders said of them may be another thing now that more folders are above.
+    connection.execute(
+        "UPDATE library_files SET reread = 1 WHERE library_id = ? AND (guessed <> '[]' OR error IS NOT NULL)",
+        (parent_id,),
+    )
     _delete(connection, child_id)
     _touch_files(connection, parent_id)
 

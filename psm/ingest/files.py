@@ -126,6 +126,10 @@ def explain(root: bytes, path: bytes, policy: IgnorePolicy, *, follow_symlinks: 
     return tuple(_sentences_against(library, relative)) or (f"{library.shown(relative)} is scanned.",)
 
 
+_MOST = (1 << 63) - 1
+_LEAST = -(1 << 63)
+
+
 class _Due(NamedTuple):
     """A folder to be listed, and what is known of it by the way that leads to it."""
 
@@ -478,8 +482,27 @@ def _entries(place: bytes | int) -> tuple[list[tuple[bytes, _Entry]], str | None
     return entries, error
 
 
+def file_stat(found: os.stat_result) -> FileStat:
+    """What psm keeps of a ``stat``, in numbers of 64 bits with a sign, which is what databases hold.
+
+    Inodes and devices are unsigned on some systems, and some file systems take times far beyond the year 2262.
+    """
+    size, mtime, ctime, inode, device = (
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+        found.st_dev,
+    )
+    if not (_LEAST <= mtime <= _MOST and _LEAST <= ctime <= _MOST):
+        mtime, ctime = (min(max(time, _LEAST), _MOST) for time in (mtime, ctime))
+    if inode > _MOST or device > _MOST:
+        inode, device = (number - (1 << 64) if number > _MOST else number for number in (inode, device))
+    return FileStat(size, mtime, ctime, inode, device)
+
+
 def _found_file(name: bytes, found: os.stat_result) -> FoundFile:
-    return FoundFile(name, FileStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev))
+    return FoundFile(name, file_stat(found))
 
 
 def _is_junction(entry: _Entry) -> bool:

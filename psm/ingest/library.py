@@ -5,9 +5,9 @@ read what is new or differs, pair what moved, and mark missing what is proven to
 """
 
 import json
-import os
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,15 +15,17 @@ from itertools import islice
 from pathlib import Path
 
 from psm.config import LibraryConfig
-from psm.db import Connection, Database, files, libraries, metadata
+from psm.db import Connection, Database, explained, files, libraries, metadata
 from psm.db.files import KnownFile
 from psm.errors import UsageError
 from psm.filesystems import filesystem_of
 from psm.ingest.files import FoundFile
+from psm.ingest.ground import Finding, Ground, Whereabouts
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.moves import Observed, pair_moves
-from psm.ingest.observe import Observation, ToRead, is_gone, observe
+from psm.ingest.observe import Observation, ToRead, observe
 from psm.ingest.reading import Job, Outcome, read_many
+from psm.ingest.targets import choose_targets, join
 from psm.locks import hold
 from psm.models import FileStat, Library, Reading, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
@@ -108,6 +110,8 @@ def scan_library_incremental(
 
     Raises as :func:`scan_library` does.
     """
+    if changed_since is not None and not math.isfinite(changed_since):
+        raise UsageError("The moment to scan since must be a number of seconds since 1970.")
     since_ns = None if changed_since is None else int(changed_since * 1_000_000_000)
 
     def reads(file: FoundFile) -> bool:
@@ -183,30 +187,37 @@ class _Scan:
         self._progress = progress
         self._stop = stop
         self._now = now
+        self._at = now()
         self._counts = _Counts()
         self._generation: int | None = None
-        self._libraries: dict[int, Library] = {}
-        self._root_devices: dict[int, int] = {}
+        self._grounds: dict[int, Ground] = {}
+        self._where = Whereabouts(self._grounds)
         self._unsettled: list[_ReadFile] = []
-        self._unread: set[int] = set()
-        """Rows whose file is still to be read: nothing is concluded from what they held."""
+        self._alone: set[str] = set()
+        """Fingerprints of which every known file is where it was: another file of that audio is a copy."""
 
     def run(self, paths: Sequence[Path] | None, on_wait: Callable[[str], None] | None) -> ScanResult:
         """The phases, one after the other, under the lock."""
-        lock = self._db.path.with_name(self._db.path.name + ".scan.lock")
-        with hold(lock, what="psm scan", on_wait=on_wait, stop=self._stop):
+        with (
+            hold(self._db.scan_lock, what="psm scan", on_wait=on_wait, stop=self._stop),
+            explained(self._db.path),
+        ):
             started = self._now()
-            self._libraries = {library.id: library for library in libraries.all_libraries(self._db.connection)}
-            targets = choose_targets(list(self._libraries.values()), paths)
-            seen = self._look(targets)
+            known = libraries.all_libraries(self._db.connection)
+            targets = choose_targets(known, paths)
+            self._at = max([started, *last_scans(self._db.connection)])
+            policy = IgnorePolicy(self._cfg.ignore_patterns)
+            self._grounds.update({lib.id: Ground(self._db, lib, policy, stop=self._stop) for lib in known})
+            seen = self._look(targets, policy)
             self._read(seen)
-            if not self._stop.is_set():
+            self._gather_strays()
+            stopped = self._stop.is_set()
+            if not stopped:
                 self._settle(seen)
                 self._mark_missing(seen)
                 self._remember(targets)
             ended = self._now()
         counts = self._counts
-        stopped = self._stop.is_set()
         return ScanResult(
             added=counts.added,
             updated=counts.updated,
@@ -225,14 +236,13 @@ class _Scan:
 
     # Looking
 
-    def _look(self, targets: dict[Library, list[bytes]]) -> list[Observation]:
-        policy = IgnorePolicy(self._cfg.ignore_patterns)
+    def _look(self, targets: dict[Library, list[bytes]], policy: IgnorePolicy) -> list[Observation]:
         seen: list[Observation] = []
         found_before = 0
         for library, relatives in targets.items():
             observation = observe(
                 self._db,
-                library,
+                self._grounds[library.id],
                 relatives,
                 policy,
                 follow_symlinks=self._cfg.follow_symlinks,
@@ -243,14 +253,15 @@ class _Scan:
             )
             found_before += observation.unchanged + len(observation.to_read)
             root = library.root
-            self._counts.errors += [ScanError(_join(root, path), reason) for path, reason in observation.errors]
+            self._counts.errors += [ScanError(join(root, path), reason) for path, reason in observation.errors]
             self._counts.notes += observation.notes
             self._counts.unchanged += observation.unchanged
-            self._counts.refused += observation.refused
+            self._counts.refused += len(observation.kept)
             self._counts.complete = self._counts.complete and observation.complete
             self._counts.offline += [library.name] if observation.offline else []
-            self._root_devices[library.id] = observation.root_device
-            self._unread |= {item.row_id for item in observation.to_read if item.row_id is not None}
+            self._where.gone |= observation.gone.keys()
+            self._where.kept |= observation.kept
+            self._where.unread |= {item.row_id for item in observation.to_read if item.row_id is not None}
             seen.append(observation)
         return seen
 
@@ -261,65 +272,100 @@ class _Scan:
 
     def _read(self, seen: list[Observation]) -> None:
         total = sum(len(observation.to_read) for observation in seen)
-        gone = {row_id for observation in seen for row_id in observation.gone}
         done = 0
         for observation in seen:
-            items = observation.to_read
-            jobs = [Job(observation.library.root, item.path) for item in items]
-            outcomes = read_many(jobs, network=observation.network, stop=self._stop)
+            library, items = observation.library, observation.to_read
+            jobs = [Job(library.root, item.path) for item in items]
+            outcomes = read_many(jobs, network=self._grounds[library.id].network, stop=self._stop)
             while batch := list(islice(outcomes, BATCH)):
-                self._take_batch(observation.library, [(items[o.job], o) for o in batch], gone)
+                self._take_batch([self._taken(library, items[o.job], o) for o in batch])
                 done += len(batch)
                 self._progress(Progress("Reading", done, total))
 
-    def _take_batch(self, library: Library, batch: list[tuple[ToRead, Outcome]], gone: set[int]) -> None:
-        """Commits what is certain already, and keeps what may be a move until all is read."""
-        with self._writing():
-            for item, outcome in batch:
-                if outcome.stat is None or outcome.reading is None:
-                    self._counts.errors.append(ScanError(_join(library.root, item.path), outcome.failure or ""))
-                    self._counts.complete = False
-                    continue
-                if outcome.reading.error is not None:
-                    self._counts.errors.append(ScanError(_join(library.root, item.path), outcome.reading.error))
-                row = None if item.row_id is None else files.known(self._db.connection, item.row_id)
-                file = _ReadFile(library, item.path, row, outcome.stat, outcome.reading, outcome.reread)
-                if self._may_be_a_move(file, gone):
-                    self._unsettled.append(file)
-                elif row is None:
-                    self._insert(file)
-                else:
-                    self._update(file, row)
-                    self._unread.discard(row.id)
+    def _taken(self, library: Library, item: ToRead, outcome: Outcome) -> _ReadFile | None:
+        """What reading a file gave, with what psm holds of its path; None when it could not be read."""
+        path = join(library.root, item.path)
+        if outcome.stat is None or outcome.reading is None:
+            self._counts.errors.append(ScanError(path, outcome.failure or ""))
+            self._counts.complete = False
+            return None
+        if outcome.reading.error is not None:
+            self._counts.errors.append(ScanError(path, outcome.reading.error))
+        row = None if item.row_id is None else files.known(self._db.connection, item.row_id)
+        return _ReadFile(library, item.path, row, outcome.stat, outcome.reading, outcome.reread)
 
-    def _may_be_a_move(self, file: _ReadFile, gone: set[int]) -> bool:
+    def _take_batch(self, batch: list[_ReadFile | None]) -> None:
+        """Commits what is certain already, and keeps back what may be a move until all is read."""
+        certain: list[_ReadFile] = []
+        for file in batch:
+            if file is None:
+                continue
+            # Asked before the transaction: the answer may have to come from a slow disk.
+            if self._may_be_a_move(file):
+                self._unsettled.append(file)
+            else:
+                certain.append(file)
+                if file.row is not None:
+                    self._where.unread.discard(file.row.id)
+        with self._writing():
+            for file in certain:
+                self._store(file)
+
+    def _may_be_a_move(self, file: _ReadFile) -> bool:
         """Whether another row may be this file, or this file's row another file."""
-        connection = self._db.connection
         fingerprint = file.reading.fingerprint
-        if file.row is not None:
-            return fingerprint is not None and file.row.fingerprint not in {None, fingerprint}
+        if file.row is not None and file.row.fingerprint is not None:
+            return file.row.fingerprint != fingerprint
         if fingerprint is None:
-            # An unreadable file has no identity but its place.
-            return bool(gone) or self._missing_at(file) is not None
-        return any(
-            row.status is Status.MISSING or row.id in gone or row.id in self._unread or self._left_its_place(row)
-            for row in files.with_fingerprint(connection, fingerprint)
-        )
+            # An unreadable file has no identity but its place and its inode.
+            return file.row is None and (bool(self._where.gone) or self._missing_at(file) is not None)
+        if fingerprint in self._alone:
+            return False
+        for row in files.with_fingerprint(self._db.connection, fingerprint):
+            if self._where.of(row) in {Finding.GONE, Finding.CHANGED}:
+                return True
+        self._alone.add(fingerprint)
+        return False
 
     def _missing_at(self, file: _ReadFile) -> KnownFile | None:
-        return files.known_at(self._db.connection, file.library.id, file.path, status=Status.MISSING)
-
-    def _left_its_place(self, row: KnownFile) -> bool:
-        """Whether a row that this scan does not look at is gone from its place all the same."""
-        return is_gone(self._libraries[row.library_id].root, row.path)
+        return files.missing_at(self._db.connection, file.library.id, file.path)
 
     # Settling
+
+    def _gather_strays(self) -> None:
+        """Reads the files, anywhere, whose rows may have swapped their audio with what was read.
+
+        A row that this scan was not asked to look at may hold the audio that was just found elsewhere. Its own place is
+        looked at then: one that still holds it is a copy, one that holds something else is a part of the same move.
+        """
+        asked: set[str | None] = {None}
+        while not self._stop.is_set():
+            new = {file.reading.fingerprint for file in self._unsettled} - asked
+            if not new:
+                return
+            asked |= new
+            mine = {file.row.id for file in self._unsettled if file.row is not None}
+            for fingerprint in sorted(f for f in new if f is not None):
+                for row in files.with_fingerprint(self._db.connection, fingerprint):
+                    if row.id in mine or row.id in self._where.unread or self._where.of(row) is not Finding.CHANGED:
+                        continue
+                    mine.add(row.id)
+                    self._read_stray(row)
+
+    def _read_stray(self, row: KnownFile) -> None:
+        ground = self._grounds[row.library_id]
+        outcomes = read_many([Job(ground.library.root, row.path)], network=ground.network, stop=self._stop)
+        for outcome in outcomes:
+            self._where.unread.add(row.id)
+            file = self._taken(ground.library, ToRead(row.path, row.id), outcome)
+            if file is not None:
+                self._take_batch([file])
 
     def _settle(self, seen: list[Observation]) -> None:
         """Pairs the files that moved with their rows, and writes what was kept back."""
         if not self._unsettled:
             return
-        displaced, present = self._displaced({i for o in seen for i in o.gone})
+        displaced, present = self._displaced()
         pairs = pair_moves(
             [Observed(f.library.id, f.path, f.stat, f.reading.fingerprint) for f in self._unsettled],
             displaced,
@@ -327,48 +373,51 @@ class _Scan:
             keeps_inodes=self._keeps_inodes,
         )
         taken = {row.id for row in pairs.values()}
+        # A file that was moved over another one: what was there is on disk no more.
+        overwritten = [
+            row.id for index in pairs if (row := self._unsettled[index].row) is not None and row.id not in taken
+        ]
         for observation in seen:
             for row_id in taken & observation.gone.keys():
                 del observation.gone[row_id]
         with self._writing() as connection:
             # Names may be swapped, so every row that moves lets go of its path first.
-            files.park(connection, taken, now=self._now())
+            files.park(connection, taken, now=self._at)
+            if overwritten:
+                files.mark_missing(connection, overwritten, now=self._at, generation=self._changed())
+                self._counts.missing += len(overwritten)
             for index, file in enumerate(self._unsettled):
                 if index in pairs:
                     self._move(file, pairs[index])
-                elif file.row is None or file.row.id in taken:
-                    self._insert(file)
                 else:
-                    self._update(file, file.row)
+                    self._store(file, taken=taken)
 
-    def _displaced(self, gone: set[int]) -> tuple[list[KnownFile], dict[str, int]]:
-        """The rows whose audio is not where they say, and how many files of each fingerprint are where psm knew
-        them.
-        """
-        connection = self._db.connection
+    def _displaced(self) -> tuple[list[KnownFile], dict[str, int]]:
+        """The rows whose audio is not where they say, and, by fingerprint, how many files are where psm knew them."""
         replaced = {file.row.id for file in self._unsettled if file.row is not None}
         displaced: dict[int, KnownFile] = {}
         present: dict[str, int] = {}
         for fingerprint in {file.reading.fingerprint for file in self._unsettled}:
-            rows = files.with_fingerprint(connection, fingerprint) if fingerprint is not None else self._nameless(gone)
-            for row in rows:
-                if row.status is Status.MISSING or row.id in gone or row.id in replaced or self._left_its_place(row):
+            if fingerprint is None:
+                displaced.update({row.id: row for row in self._nameless()})
+                continue
+            for row in files.with_fingerprint(self._db.connection, fingerprint):
+                if row.id in replaced or self._where.of(row) is Finding.GONE:
                     displaced[row.id] = row
-                elif fingerprint is not None:
+                else:
                     present[fingerprint] = present.get(fingerprint, 0) + 1
         return [displaced[i] for i in sorted(displaced)], present
 
-    def _nameless(self, gone: set[int]) -> list[KnownFile]:
+    def _nameless(self) -> list[KnownFile]:
         """Rows without a fingerprint that an unreadable file may be: just gone, or missing from its place."""
-        connection = self._db.connection
-        just_gone = (files.known(connection, row_id) for row_id in gone)
+        just_gone = (files.known(self._db.connection, row_id) for row_id in self._where.gone)
         in_place = (self._missing_at(f) for f in self._unsettled if f.row is None and f.reading.fingerprint is None)
         rows = [row for row in just_gone if row is not None and row.fingerprint is None]
         rows += [row for row in in_place if row is not None]
         return rows
 
     def _keeps_inodes(self, library_id: int) -> bool:
-        return filesystem_of(self._libraries[library_id].root).keeps_inodes
+        return filesystem_of(self._grounds[library_id].library.root).keeps_inodes
 
     # Writing, in the transaction of the caller
 
@@ -384,6 +433,13 @@ class _Scan:
             self._generation = metadata.bump(self._db.connection, "library_files")
         return self._generation
 
+    def _store(self, file: _ReadFile, *, taken: Collection[int] = ()) -> None:
+        """Writes a file that did not move; ``taken`` are rows that became other files."""
+        if file.row is None or file.row.id in taken:
+            self._insert(file)
+        else:
+            self._update(file, file.row)
+
     def _insert(self, file: _ReadFile) -> None:
         files.insert(
             self._db.connection,
@@ -391,9 +447,8 @@ class _Scan:
             file.path,
             stat=file.stat,
             reading=file.reading,
-            mounted=self._mounted(file),
             reread=file.reread,
-            first_seen=self._now(),
+            first_seen=self._at,
             generation=self._changed(),
         )
         self._counts.added += 1
@@ -427,91 +482,71 @@ class _Scan:
             file.path,
             stat=file.stat,
             reading=reading,
-            mounted=self._mounted(file),
             reread=file.reread,
             generation=self._changed() if visible else None,
         )
-
-    def _mounted(self, file: _ReadFile) -> bool:
-        return file.stat.device != self._root_devices[file.library.id]
 
     # Missing
 
     def _mark_missing(self, seen: list[Observation]) -> None:
         for observation in seen:
-            library = observation.library
-            count = len(observation.gone)
-            known = files.count_present(self._db.connection, library.id)
-            if count > MISSING_LIMIT and count > MISSING_SHARE * known and not self._accept_missing:
+            library, count = observation.library, len(observation.gone)
+            if count > MISSING_LIMIT and count > MISSING_SHARE * observation.known and not self._accept_missing:
                 self._counts.refused += count
                 self._counts.complete = False
                 self._counts.notes.append(
-                    f"{count:,} of {known:,} files of library {library.name} are gone from the disk at once. They were "
-                    "kept, in case a drive is away. If it is meant, run the scan again with --accept-missing."
+                    f"{count:,} of {observation.known:,} files of library {library.name} are gone from the disk at "
+                    "once. They were kept, in case a drive is away. If it is meant, run the scan again with "
+                    "--accept-missing."
                 )
                 continue
             for batch in _batches(observation.gone, BATCH):
                 with self._db.transaction() as connection:
                     generation = metadata.bump(connection, "library_files")
-                    files.mark_missing(connection, batch, now=self._now(), generation=generation)
+                    files.mark_missing(connection, batch, now=self._at, generation=generation)
                 self._counts.missing += len(batch)
 
     def _remember(self, targets: dict[Library, list[bytes]]) -> None:
-        """Notes the time of the scan, and forgets what has been missing for longer than the grace time."""
+        """Notes the time of the scan."""
         whole = [library for library, relatives in targets.items() if relatives == [b""]]
         if not whole:
             return
-        now = self._now()
-        record = json.dumps({"mode": self._mode, "at": now, "complete": self._counts.complete})
-        before = now - self._cfg.missing_grace_days * _SECONDS_PER_DAY
+        record = json.dumps({"mode": self._mode, "at": self._now(), "complete": self._counts.complete})
         with self._db.transaction() as connection:
             for library in whole:
                 metadata.put(connection, f"last_scan:{library.id}", record)
-            if self._counts.complete and files.purge_missing(connection, missing_before=before):
-                metadata.bump(connection, "library_files")
 
 
-def choose_targets(known: Sequence[Library], paths: Sequence[Path] | None) -> dict[Library, list[bytes]]:
-    """The libraries to scan, and in each the paths relative to its root; ``[b""]`` is the whole library.
+def last_scans(connection: Connection) -> Iterator[float]:
+    """When each library was scanned last, in seconds since the epoch.
 
-    :raises UsageError: when there is no library, or a path belongs to none.
+    What a clock that went wrong says of now is never earlier than that.
     """
-    if not known:
-        raise UsageError("psm knows no music library yet. Add one with: psm library add FOLDER")
-    if paths is None:
-        return {library: [b""] for library in known}
-    targets: dict[Library, list[bytes]] = {}
-    for path in paths:
-        place = locate(known, path)
-        if place is None:
-            raise UsageError(f"{path} belongs to no library. Add its folder with: psm library add FOLDER")
-        targets.setdefault(place[0], []).append(place[1])
-    return {library: [b""] if b"" in relatives else relatives for library, relatives in targets.items()}
+    for library in libraries.all_libraries(connection):
+        record = metadata.get(connection, f"last_scan:{library.id}")
+        if record is not None:
+            yield float(json.loads(record)["at"])
 
 
-def locate(known: Sequence[Library], path: Path | bytes) -> tuple[Library, bytes] | None:
-    """The library that ``path`` belongs to, and the path relative to its root; None when it belongs to none.
+def any_long_missing(db: Database, cfg: LibraryConfig, *, now: float) -> bool:
+    """Whether a row has been missing for longer than the grace time."""
+    return files.any_missing(db.connection, missing_before=now - cfg.missing_grace_days * _SECONDS_PER_DAY)
 
-    Links in the folders above are resolved, because that is how the walk names a file; a link to a folder outside the
-    root keeps its own name.
+
+def forget_long_missing(db: Database, cfg: LibraryConfig, *, now: float) -> int:
+    """Deletes rows that have been missing for longer than the grace time, never one that a manual decision may mean.
+
+    Call it when the decisions are up to date with ``psm-overrides.yaml``. Returns how many that were.
     """
-    absolute = os.path.abspath(os.fsencode(path))
-    folder, name = os.path.split(absolute)
-    candidates = (os.path.join(os.path.realpath(folder), name), absolute, os.path.realpath(absolute))
-    for candidate in candidates:
-        for library in known:
-            if candidate == library.root:
-                return library, b""
-            if candidate.startswith(_join(library.root, b"")):
-                return library, candidate[len(_join(library.root, b"")) :].replace(os.fsencode(os.sep), b"/")
-    return None
+    before = now - cfg.missing_grace_days * _SECONDS_PER_DAY
+    with db.transaction() as connection:
+        count = files.purge_missing(connection, missing_before=before)
+        if count:
+            metadata.bump(connection, "library_files")
+    return count
 
 
 def _batches(items: Iterable[int], size: int) -> Iterator[list[int]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _join(root: bytes, relative: bytes) -> bytes:
-    return root.rstrip(b"/") + b"/" + relative

@@ -89,9 +89,9 @@ def _pair_group(
     def inode(library_id: int, stat: FileStat) -> Hashable:
         return (stat.device, stat.inode, stat.size_bytes, stat.mtime_ns) if keeps_inodes(library_id) else None
 
+    pair_by(lambda f: inode(f.library_id, f.stat), lambda r: inode(r.library_id, r.stat))
     # A file that came back to its own place is that file, whoever shares its audio.
     pair_by(lambda f: (f.library_id, f.path), lambda r: (r.library_id, r.path) if r.status is Status.MISSING else None)
-    pair_by(lambda f: inode(f.library_id, f.stat), lambda r: inode(r.library_id, r.stat))
     if shared:
         return pairs
     pair_by(lambda f: _name(f.path), lambda r: _name(r.path) if r.status is Status.PRESENT else None)

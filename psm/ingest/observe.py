@@ -1,22 +1,20 @@
 """The first half of a scan: walks the disk and compares it with the database, reading no tags and writing nothing."""
 
+import errno
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from psm.abandon import abandonable
 from psm.db import Database, files
 from psm.db.files import FileRow
-from psm.filesystems import filesystem_of
-from psm.ingest.files import FoundFile, FoundFolder, list_folder, open_path, walk
+from psm.ingest.files import FoundFile, FoundFolder, list_folder, walk
+from psm.ingest.ground import Finding, Ground
 from psm.ingest.ignore import IgnorePolicy
+from psm.ingest.paths import open_path
 from psm.models import Library
 from psm.progress import StopSignal
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +29,26 @@ class ToRead:
 class Observation:
     """What a look at one library showed.
 
-    ``gone`` are the ids of present rows that are proven not to be on disk any more (rule 1), with their paths.
-    ``complete`` is false when something could not be looked at, ``notes`` then say why; ``refused`` counts the rows
-    that look gone but are kept, because a drive may be away.
+    ``gone`` are the ids of present rows that are proven not to be on disk any more (rule 1), with their paths; ``kept``
+    those that look gone while a drive may be away. ``known`` is how many files were present before. ``complete`` is
+    false when something could not be looked at, ``notes`` then say why.
     """
 
     library: Library
+    known: int = 0
     to_read: list[ToRead] = field(default_factory=list)
     gone: dict[int, bytes] = field(default_factory=dict)
+    kept: set[int] = field(default_factory=set)
     unchanged: int = 0
     errors: list[tuple[bytes, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = True
-    refused: int = 0
     offline: bool = False
-    root_device: int = 0
-    network: bool = False
 
 
 def observe(
     db: Database,
-    library: Library,
+    ground: Ground,
     targets: Sequence[bytes],
     policy: IgnorePolicy,
     *,
@@ -66,118 +63,89 @@ def observe(
     ``reads`` says of a file that looks unchanged whether it is read all the same; ``on_found`` hears how many were
     looked at.
     """
-    seen = Observation(library, network=not filesystem_of(library.root).is_local)
-    before = _root_identity(library, seen, stop)
-    if before is None:
+    library = ground.library
+    seen = Observation(library, known=files.count_present(db.connection, library.id))
+    if not ground.is_there:
+        _note_absence(seen, ground)
         return seen
-    seen.root_device = before[0]
-    look = _Look(db, seen, policy, follow_symlinks, reads, accept_missing)
-    planned = _patient(seen, lambda: _plan(library.root, targets), stop)
-    folders, singles = planned if planned is not None else ([], {})
-    for below in folders:
+    look = _Look(db, ground, seen, policy, follow_symlinks, reads, accept_missing)
+    plan = ground.patiently(lambda: _plan(library.root, targets)) or _Plan()
+    for path, reason in plan.errors:
+        seen.errors.append((path, reason))
+        seen.complete = False
+    for below in plan.folders:
         found = walk(library.root, policy, below=below, follow_symlinks=follow_symlinks, stop=stop)
-        for folder in abandonable(found, stop=stop) if seen.network else found:
+        for folder in abandonable(found, stop=stop) if ground.network else found:
             look.compare(folder)
             on_found(look.looked_at)
         if not stop.is_set():
-            look.conclude(below, stop)
-    for parent, paths in singles.items():
-        listing = partial(list_folder, library.root, parent, policy, follow_symlinks=follow_symlinks)
-        one = _patient(seen, listing, stop)
-        if one is not None and not stop.is_set():
-            look.compare_some(one, paths)
+            look.conclude(below)
+    for parent, paths in plan.singles.items():
+        if not stop.is_set() and (listing := look.list(parent)) is not None:
+            look.compare_some(listing, paths)
             on_found(look.looked_at)
     if stop.is_set():
         seen.complete = False
         seen.gone.clear()
-    elif _root_identity(library, seen, stop) != before:
+    elif not ground.is_the_same():
         seen.complete = False
         seen.gone.clear()
         seen.notes.append(f"The root of {library.name} changed while it was scanned: nothing was marked missing.")
     return seen
 
 
-def _patient(seen: Observation, ask: Callable[[], T], stop: StopSignal) -> T | None:
-    """What ``ask`` finds on the disk; None when ``stop`` was set while a network drive did not answer."""
-    if not seen.network:
-        return ask()
-    return next(abandonable((ask() for _ in (0,)), stop=stop), None)
+def _note_absence(seen: Observation, ground: Ground) -> None:
+    seen.complete = False
+    if ground.problem is not None:
+        seen.offline = True
+        seen.notes.append(
+            f"The folder of library {seen.library.name} cannot be read ({os.fsdecode(seen.library.root)}: "
+            f"{ground.problem}). Nothing was changed. Mount it or mend its permissions; psm library move tells psm "
+            "where it is now."
+        )
 
 
-def _plan(root: bytes, targets: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
-    """The folders to walk, none inside another, and the single paths to look at, by the nearest folder that exists."""
-    folders: list[bytes] = []
-    singles: dict[bytes, list[bytes]] = {}
+@dataclass(slots=True)
+class _Plan:
+    """The folders to walk, none inside another; single paths, by the nearest folder that exists; what went wrong."""
+
+    folders: list[bytes] = field(default_factory=list)
+    singles: dict[bytes, list[bytes]] = field(default_factory=dict)
+    errors: list[tuple[bytes, str]] = field(default_factory=list)
+
+
+def _plan(root: bytes, targets: Sequence[bytes]) -> _Plan:
+    plan = _Plan()
     for target in sorted(set(targets)):
         # Sorted, a folder comes before what lies below it.
-        if any(not f or target == f or target.startswith(f + b"/") for f in folders):
+        if any(not f or target == f or target.startswith(f + b"/") for f in plan.folders):
             continue
-        existing = _nearest_folder(root, target)
+        try:
+            existing = _nearest_folder(root, target)
+        except OSError as e:
+            plan.errors.append((target, e.strerror or str(e)))
+            continue
         if existing == target:
-            folders.append(target)
+            plan.folders.append(target)
         else:
-            singles.setdefault(existing, []).append(target)
-    return folders, singles
+            plan.singles.setdefault(existing, []).append(target)
+    return plan
 
 
 def _nearest_folder(root: bytes, path: bytes) -> bytes:
+    """The folder at ``path``, or the nearest one above it. Raises OSError when that cannot be told."""
     while path:
         try:
-            with open_path(root, path) as place:
-                if os.path.isdir(place):
-                    return path
-        except OSError:
-            pass
+            # Listing "x/." asks for a folder and tells one that may not be entered from one that is not there.
+            with open_path(root, path + b"/.") as place:
+                os.stat(place)
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
+        else:
+            return path
         path = files.folder_of(path)
     return path
-
-
-def is_gone(root: bytes, relative: bytes) -> bool:
-    """Proof that a file is not on disk: its nearest existing folder below a root that is there was listed without
-    it.
-    """
-    folder, _, name = relative.rpartition(b"/")
-    while True:
-        try:
-            with open_path(root, folder) if folder else _itself(root) as place:
-                names = os.listdir(place)
-        except (FileNotFoundError, NotADirectoryError):
-            if not folder:
-                return False
-            folder, _, name = folder.rpartition(b"/")
-            continue
-        except OSError:
-            return False
-        return name not in names and (bool(folder) or bool(names))
-
-
-def _itself(path: bytes) -> AbstractContextManager[bytes]:
-    return nullcontext(path)
-
-
-def _root_identity(library: Library, seen: Observation, stop: StopSignal) -> tuple[int, int] | None:
-    """The root's (device, inode), or None, with a note, when it is not there."""
-    shown = os.fsdecode(library.root)
-
-    def look() -> os.stat_result | OSError:
-        try:
-            found = os.stat(library.root)
-            os.scandir(library.root).close()
-        except OSError as e:
-            return e
-        return found
-
-    found = _patient(seen, look, stop)
-    if isinstance(found, os.stat_result):
-        return found.st_dev, found.st_ino
-    seen.complete = False
-    if found is not None:
-        seen.offline = True
-        seen.notes.append(
-            f"The folder of library {library.name} cannot be read ({shown}: {found.strerror or found}). "
-            "Nothing was changed. Mount it or mend its permissions; psm library move tells psm where it is now."
-        )
-    return None
 
 
 class _Look:
@@ -186,6 +154,7 @@ class _Look:
     def __init__(
         self,
         db: Database,
+        ground: Ground,
         seen: Observation,
         policy: IgnorePolicy,
         follow_symlinks: bool,
@@ -194,16 +163,22 @@ class _Look:
     ) -> None:
         self.looked_at = 0
         self._connection = db.connection
+        self._ground = ground
         self._seen = seen
         self._policy = policy
         self._follow_symlinks = follow_symlinks
         self._reads = reads
         self._accept_missing = accept_missing
-        self._devices: dict[bytes, int] = {}
-        """The device of every folder that was listed without error."""
+        self._walked: set[bytes] = set()
         self._protected: set[bytes] = set()
         """Folders that could not be listed: nothing is concluded about what lies in or below them."""
-        self._keeps_ctime: dict[int, bool] = {}
+
+    def list(self, folder: bytes) -> FoundFolder | None:
+        """One folder as the walk would give it; None when it was stopped before the drive answered."""
+        listing = partial(
+            list_folder, self._seen.library.root, folder, self._policy, follow_symlinks=self._follow_symlinks
+        )
+        return self._ground.patiently(listing)
 
     def compare(self, folder: FoundFolder) -> None:
         """Compares all that lies directly in a folder with what the database holds of it."""
@@ -216,10 +191,10 @@ class _Look:
         unreadable = {base + name for name, _ in folder.file_errors}
         for path, row in rows.items():
             if path not in unreadable:
-                self._lost(row[0], path, mounted=bool(row[7]), device=folder.device)
+                self._lost(row, on=folder.device)
 
     def compare_some(self, folder: FoundFolder, paths: Sequence[bytes]) -> None:
-        """Compares only ``paths``, which are no folders, with what was found in the nearest folder that exists."""
+        """Compares only ``paths``, which were no folders, with what was found in the nearest folder that exists."""
         if not self._listed(folder):
             return
         base = folder.path + b"/" if folder.path else b""
@@ -227,34 +202,32 @@ class _Look:
         unreadable = {base + name for name, _ in folder.file_errors}
         rows = self._rows(folder.path)
         for path in paths:
-            row = rows.get(path)
+            if path in unreadable:
+                continue
             if path in found:
-                self._look_at(path, found[path], row)
-            elif row is not None and path not in unreadable:
-                self._lost(row[0], path, mounted=bool(row[7]), device=folder.device)
-            # The path may have been a folder, or have lain in one.
-            if path not in unreadable:
-                above = self._rows(files.folder_of(path)).get(path) if files.folder_of(path) != folder.path else None
-                below = [r for f in self._folders_below(path) for r in self._rows(f).values()]
-                for lost in [above, *below] if above is not None else below:
-                    self._lost(lost[0], lost[1], mounted=bool(lost[7]), device=folder.device)
+                self._look_at(path, found[path], rows.get(path))
+            elif path in rows:
+                self._lost(rows[path], on=folder.device)
+            elif (row := self._rows(files.folder_of(path)).get(path)) is not None:
+                self._lost_on_proof(row)
+            for below in self._folders_below(path):
+                for row in self._rows(below).values():
+                    self._lost_on_proof(row)
 
-    def conclude(self, target: bytes, stop: StopSignal) -> None:
-        """Finds the rows of folders that the walk did not come to, and whether that proves them gone."""
+    def conclude(self, target: bytes) -> None:
+        """Looks for the rows of folders that the walk did not come to."""
         for folder in self._folders_below(target):
-            if folder in self._devices:
+            if folder in self._walked or self._is_protected(folder):
                 continue
-            parent = folder
-            while parent and parent not in self._devices:
-                if parent in self._protected:
-                    break
-                parent = files.folder_of(parent)
-            if parent in self._protected or parent not in self._devices:
-                continue
-            if not _patient(self._seen, partial(self._gone_below, parent, folder), stop):
+            listing = self.list(folder)
+            if listing is None:
+                return
+            if listing.error is None:
+                # Ignored, or it came back just now: either way it says for itself what is in it.
+                self.compare(listing)
                 continue
             for row in self._rows(folder).values():
-                self._lost(row[0], row[1], mounted=bool(row[7]), device=self._devices[parent])
+                self._lost_on_proof(row)
 
     def _listed(self, folder: FoundFolder) -> bool:
         """Whether something can be concluded from this listing; notes what went wrong."""
@@ -269,12 +242,17 @@ class _Look:
             seen.complete = False
             self._protected.add(folder.path)
             return False
-        if not folder.path and not self._accept_missing and all(name[:1] == b"." for name in folder.names):
+        if not folder.path and not self._accept_missing and self._ground.looks_empty(folder.names):
             self._protected.add(b"")
             self._note_empty_root()
             return False
-        self._devices[folder.path] = folder.device
+        self._walked.add(folder.path)
         return True
+
+    def _is_protected(self, folder: bytes) -> bool:
+        while folder and folder not in self._protected:
+            folder = files.folder_of(folder)
+        return folder in self._protected
 
     def _look_at(self, path: bytes, file: FoundFile, row: FileRow | None) -> None:
         if row is None:
@@ -283,61 +261,54 @@ class _Look:
             self._seen.to_read.append(ToRead(path, row[0]))
         else:
             self._seen.unchanged += 1
+            if row[7] != file.stat.device:
+                self._ground.note_alive(row[7], file.stat.device)
+
+    def _differs(self, file: FoundFile, row: FileRow) -> bool:
+        """As :meth:`Ground.differs`, on a bare row: this is asked for every file."""
+        stat = file.stat
+        if row[2] != stat.size_bytes or row[3] != stat.mtime_ns or row[6]:
+            return True
+        return row[4] != stat.ctime_ns and self._ground.ctime_counts(stat.device)
 
     def _rows(self, folder: bytes) -> dict[bytes, FileRow]:
         return {row[1]: row for row in files.folder_rows(self._connection, self._seen.library.id, folder)}
 
-    def _folders_below(self, path: bytes) -> list[bytes]:
-        return list(files.folders_below(self._connection, self._seen.library.id, path))
+    def _folders_below(self, path: bytes) -> Sequence[bytes]:
+        return tuple(files.folders_below(self._connection, self._seen.library.id, path))
 
-    def _gone_below(self, parent: bytes, folder: bytes) -> bool:
-        """Whether ``folder``, below the listed ``parent``, is not there or not scanned any more."""
-        child = folder[len(parent) + 1 if parent else 0 :].partition(b"/")[0]
-        path = parent + b"/" + child if parent else child
-        root = self._seen.library.root
-        try:
-            with open_path(root, path) as place:
-                os.lstat(place)
-        except (FileNotFoundError, NotADirectoryError):
-            return is_gone(root, path)
-        except OSError:
-            return False
-        # It is there, was not walked and gave no error: it is ignored, or not a folder any more.
-        return True
+    def _lost(self, row: FileRow, *, on: int) -> None:
+        """A row whose folder was listed, on device ``on``, and does not give its file."""
+        if self._accept_missing or self._ground.same_drive(row[7], on):
+            self._seen.gone[row[0]] = row[1]
+        else:
+            self._keep(row)
 
-    def _lost(self, row_id: int, path: bytes, *, mounted: bool, device: int) -> None:
-        if mounted and device == self._seen.root_device and not self._accept_missing:
-            note = (
-                f"A drive that was mounted inside library {self._seen.library.name} is away: its files are kept "
-                "(--accept-missing lets them go)."
-            )
-            if note not in self._seen.notes:
-                self._seen.notes.append(note)
+    def _lost_on_proof(self, row: FileRow) -> None:
+        """A row whose folder was not walked."""
+        finding = self._ground.proof(row[1], row[7])
+        if finding is Finding.GONE or (finding is Finding.AWAY and self._accept_missing):
+            self._seen.gone[row[0]] = row[1]
+        elif finding is Finding.AWAY:
+            self._keep(row)
+        else:
             self._seen.complete = False
-            self._seen.refused += 1
-            return
-        self._seen.gone[row_id] = path
+
+    def _keep(self, row: FileRow) -> None:
+        if not self._seen.kept:
+            self._seen.notes.append(
+                f"A drive that held files of library {self._seen.library.name} is away, or another one is in its "
+                "place: its files are kept. If they are gone for good, use --accept-missing."
+            )
+        self._seen.kept.add(row[0])
+        self._seen.complete = False
 
     def _note_empty_root(self) -> None:
         library = self._seen.library
-        if kept := files.count_present(self._connection, library.id):
+        if self._seen.known:
             self._seen.complete = False
-            self._seen.refused += kept
+            self._seen.kept |= files.present_ids(self._connection, library.id)
             self._seen.notes.append(
                 f"The folder of library {library.name} is empty ({os.fsdecode(library.root)}), as that of a drive "
                 "that is not mounted: nothing was marked missing. If it is meant, use --accept-missing."
             )
-
-    def _differs(self, file: FoundFile, row: FileRow) -> bool:
-        stat = file.stat
-        if row[2] != stat.size_bytes or row[3] != stat.mtime_ns or row[6]:
-            return True
-        return row[4] != stat.ctime_ns and self._ctime_counts(stat.device)
-
-    def _ctime_counts(self, device: int) -> bool:
-        """Network mounts change ctimes by themselves, and what is mounted below the root may be one."""
-        counts = self._keeps_ctime.get(device)
-        if counts is None:
-            counts = device == self._seen.root_device and filesystem_of(self._seen.library.root).keeps_inodes
-            self._keeps_ctime[device] = counts
-        return counts

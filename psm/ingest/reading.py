@@ -15,7 +15,8 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 
 from psm.abandon import POLL_S
-from psm.ingest.files import open_path
+from psm.ingest.files import file_stat
+from psm.ingest.paths import open_path
 from psm.models import FileStat, Reading
 from psm.progress import StopSignal
 
@@ -59,11 +60,6 @@ def read_many(jobs: Sequence[Job], *, network: bool, stop: StopSignal) -> Iterat
     if len(jobs) >= PARALLEL_FROM and (os.cpu_count() or 1) > 1:
         return _read_in_processes(jobs, stop)
     return _read_here(jobs, stop)
-
-
-def file_stat(found: os.stat_result) -> FileStat:
-    """What psm keeps of a ``stat``."""
-    return FileStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
 
 
 def read_one(number: int, job: Job) -> Outcome:

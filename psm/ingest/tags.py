@@ -1,6 +1,8 @@
 """What an audio file says of itself: its tags, its stream and its fingerprint, from one opening of the file."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -27,10 +29,19 @@ def read_file(path: bytes, relative: bytes) -> Reading:
     Pictures are never loaded.
     """
     # Unbuffered: Source decides how much a read fetches.
-    with open(path, "rb", buffering=0) as file:
+    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
         source = Source(file)
         reading = _read(source, _extension(relative))
     return replace(reading, tags=fill_from_name(reading.tags, relative))
+
+
+def _open_regular(path: bytes) -> int:
+    """Opens a regular file only: a pipe that took its place since it was listed would be waited for, for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file any more")
+    return descriptor
 
 
 def _read(source: Source, extension: bytes) -> Reading:

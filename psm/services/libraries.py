@@ -16,7 +16,7 @@ from psm.config import Config
 from psm.db import Database, files, libraries, metadata
 from psm.errors import UsageError
 from psm.filesystems import filesystem_of
-from psm.ingest.library import locate
+from psm.ingest.targets import locate
 from psm.locks import hold
 from psm.models import Library
 from psm.services import libraries_file

@@ -8,12 +8,20 @@ from pathlib import Path
 
 from psm.config import Config
 from psm.db import Database, libraries
-from psm.errors import UsageError
+from psm.errors import PsmError, UsageError
 from psm.ingest.files import explain
 from psm.ingest.ignore import IgnorePolicy
-from psm.ingest.library import ScanResult, locate, scan_library, scan_library_incremental
+from psm.ingest.library import (
+    ScanResult,
+    any_long_missing,
+    forget_long_missing,
+    scan_library,
+    scan_library_incremental,
+)
+from psm.ingest.targets import locate
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from psm.services.libraries import add_library, added_notes, ensure_libraries, shown
+from psm.services.overrides import sync
 
 
 def scan(
@@ -64,7 +72,21 @@ def scan(
             now=now,
             on_wait=on_wait,
         )
+    if result.complete and not paths:
+        _forget_long_missing(db, config, now=now)
     return replace(result, notes=(*notes, *result.notes))
+
+
+def _forget_long_missing(db: Database, config: Config, *, now: Callable[[], float]) -> None:
+    """Forgets files that are missing for longer than the grace time, once the decisions by hand are known."""
+    if not any_long_missing(db, config.library, now=now()):
+        return
+    try:
+        sync(db, config.folder, now=now())
+    except PsmError:
+        # The build says what is wrong with the decisions; until it is mended, nothing is forgotten.
+        return
+    forget_long_missing(db, config.library, now=now())
 
 
 def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], float] = time.time) -> tuple[str, ...]:

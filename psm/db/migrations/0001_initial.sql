@@ -45,6 +45,7 @@ CREATE TABLE library_files (
     generation       INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX library_files_present ON library_files (library_id, path) WHERE status = 'present';
+CREATE INDEX library_files_missing ON library_files (missing_since) WHERE status = 'missing';
 CREATE INDEX library_files_folder ON library_files (library_id, folder, status);
 CREATE INDEX library_files_path ON library_files (library_id, path);
 CREATE INDEX library_files_fingerprint ON library_files (fingerprint);
@@ -141,7 +142,8 @@ CREATE TABLE match_queue (
     track_id  INTEGER NOT NULL UNIQUE REFERENCES tracks (id) ON DELETE CASCADE
 );
 
--- What a person decided by hand, also kept in psm-overrides.yaml. kind: set, reject or none. file_* are NULL for none.
+-- What a person decided by hand, also kept in psm-overrides.yaml. kind: set, reject or none. file_* are the present names
+-- of the file of file_id, said_* the names by which psm-overrides.yaml last called it; all are NULL for none.
 CREATE TABLE decisions (
     id                INTEGER PRIMARY KEY,
     track_key         TEXT NOT NULL,
@@ -151,7 +153,10 @@ CREATE TABLE decisions (
     file_path         BLOB,
     file_fingerprint  TEXT,
     file_id           INTEGER REFERENCES library_files (id) ON DELETE SET NULL,
-    decided_at        TEXT NOT NULL
+    decided_at        TEXT NOT NULL,
+    said_library      TEXT,
+    said_path         BLOB,
+    said_fingerprint  TEXT
 );
 CREATE INDEX decisions_track ON decisions (track_key);
 CREATE INDEX decisions_file ON decisions (file_id);
