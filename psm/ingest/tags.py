@@ -29,18 +29,19 @@ def read_file(path: bytes, relative: bytes) -> Reading:
     Pictures are never loaded.
     """
     # Unbuffered: Source decides how much a read fetches.
-    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=_open_regular) as file:
         source = Source(file)
         reading = _read(source, _extension(relative))
     return replace(reading, tags=fill_from_name(reading.tags, relative))
 
 
-def _open_regular(path: bytes) -> int:
+def _open_regular(path: str | bytes, flags: int) -> int:
     """Opens a regular file only: a pipe that took its place since it was listed would be waited for, for ever."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file any more")
+        raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is no regular file any more")
     return descriptor
 
 
