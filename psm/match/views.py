@@ -50,7 +50,6 @@ def describe_track(track: Track) -> Described:
 def describe_file(file: FileFacts) -> Described:
     """The readings of a file."""
     tags = file.tags
-    stem = os.fsdecode(os.path.splitext(os.path.basename(file.path))[0]).replace("_", " ")
     return Described(
         views=tuple(
             _views(
@@ -59,7 +58,7 @@ def describe_file(file: FileFacts) -> Described:
                 tags.album_artist,
                 number=tags.track_number,
                 album=tags.album,
-                name=stem,
+                path=file.path,
             )
         ),
         album=parse_album(tags.album) if tags.album else None,
@@ -76,10 +75,10 @@ def _views(
     *,
     number: int | None,
     album: str | None,
-    name: str = "",
+    path: bytes = b"",
 ) -> Iterator[View]:
     seen: set[tuple[str, Artists]] = set()
-    for text, by, said in _readings(title, credited, album_artist, number, name):
+    for text, by, said in _readings(title, credited, album_artist, number, path):
         parsed = parse_title(text, album)
         artists = parse_artists(by, parsed.guests)
         if parsed.core and (parsed.full, artists) not in seen and len(seen) < _MOST_VIEWS:
@@ -88,7 +87,7 @@ def _views(
 
 
 def _readings(
-    title: str, credited: tuple[str, ...], album_artist: str | None, number: int | None, name: str
+    title: str, credited: tuple[str, ...], album_artist: str | None, number: int | None, path: bytes
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     known = tuple(artist for artist in credited if not is_nobody(artist))
     credited = known
@@ -103,7 +102,8 @@ def _readings(
         yield from _split(bare, known)
         if known and not credited:  # the album's artist may not be the song's
             yield from _split(bare, ())
-    if name and (not named or not known):
+    if path and (not named or not known):
+        name = os.fsdecode(os.path.splitext(os.path.basename(path))[0]).replace("_", " ")
         bare = _without_number(name, number)
         yield from _split(bare, known)
         if not named:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from psm.config import MatchConfig
 from psm.db import Connection, decisions, matches, metadata
@@ -43,7 +44,8 @@ class Shelf:
 
     def durations(self, connection: Connection, file_ids: Iterable[int]) -> Mapping[int, float | None]:
         """How long at least these files last, in seconds."""
-        self._durations.update(matches.durations(connection, (i for i in file_ids if i not in self._durations)))
+        if unknown := {i for i in file_ids if i not in self._durations}:
+            self._durations.update(matches.durations(connection, unknown))
         return self._durations
 
     def candidates(self, connection: Connection, file_ids: Collection[int]) -> dict[int, Candidate]:
@@ -67,12 +69,13 @@ def questions(
     shelf.renew(connection)
     decided = decisions.for_keys(connection, {queued.track.key for queued in batch})
     by_hash = matches.candidates(connection, (h for queued in batch for h in queued.hashes))
+    durations = shelf.durations(connection, chain.from_iterable(by_hash.values()))
     chosen = {d.file_id for ds in decided.values() for d in ds if d.kind is DecisionKind.SET and d.file_id is not None}
     group: list[_Asked] = []
     size = 0
     for queued in batch:
         described = describe_track(queued.track)
-        near = _near(connection, queued, described, by_hash, shelf, cfg)
+        near = _near(connection, queued, described, by_hash, durations, cfg)
         own = decided.get(queued.track.key, ())
         near.update(d.file_id for d in own if d.file_id in chosen and d.file_id is not None)
         group.append(_Asked(queued, described, near, own))
@@ -98,7 +101,7 @@ def _near(
     queued: matches.QueuedTrack,
     described: Described,
     by_hash: Mapping[int, Sequence[int]],
-    shelf: Shelf,
+    durations: Mapping[int, float | None],
     cfg: MatchConfig | None,
 ) -> set[int]:
     """The files to compare with a track, chosen without reading what they say."""
@@ -107,9 +110,6 @@ def _near(
     lasts = described.duration_s
     apart = farthest_apart(cfg) if cfg is not None else None
     near = set(shared)
-    durations: Mapping[int, float | None] = {}
-    if lasts is not None and (apart is not None or len(near) > MOST_CANDIDATES):
-        durations = shelf.durations(connection, near)
     if lasts is not None and apart is not None:
         near = {i for i in near if not (known := durations.get(i)) or abs(known - lasts) <= apart} | proven
     if len(near) <= MOST_CANDIDATES:

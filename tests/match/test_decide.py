@@ -3,9 +3,12 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from psm.config import MatchConfig
 from psm.match.decide import Candidate, Judgement, Ruling, decide, judge, rank
+from psm.match.scoring import farthest_apart
 from psm.match.views import describe_file, describe_track
 from psm.models import Confidence, FileFacts, Method, Track, TrackTags
 
@@ -251,3 +254,46 @@ def test_the_example_in_the_prose_is_true() -> None:
         )
     ]
     assert scores == [0.985, 0.5, 0.65]
+
+
+LABELS = (
+    "Queen - Innuendo",
+    "Queens - Inuendo",
+    "Innuendo",
+    "Queen & Others - Innuendo (Live)",
+    "Beyoncé - Halo (Edit)",
+)
+DESCRIBED = st.tuples(
+    st.sampled_from(LABELS),
+    st.none() | st.floats(100.0, 400.0) | st.sampled_from([180.0, 182.9, 183.1, 192.0, 200.0, 220.0]),
+    st.sampled_from([None, "Innuendo", "Live Killers"]),
+    st.sampled_from([(), ("USRC17607839",)]),
+)
+SETTINGS = st.builds(
+    MatchConfig, threshold=st.floats(0.3, 1.0), duration_tolerance_s=st.sampled_from([0.0, 1.0, 8.0, 60.0])
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(DESCRIBED, st.lists(DESCRIBED, min_size=1, max_size=6), SETTINGS)
+def test_what_is_let_go_early_would_not_have_been_taken(
+    wanted: tuple[str, float | None, str | None, tuple[str, ...]],
+    found: list[tuple[str, float | None, str | None, tuple[str, ...]]],
+    cfg: MatchConfig,
+) -> None:
+    label, seconds, album, isrcs = wanted
+    asked = track(label, seconds=seconds, album=album, isrc=isrcs[0] if isrcs else None)
+    described = describe_track(asked)
+    files = [
+        FileFacts(n, b"/m/%d" % n, file(label, seconds=seconds, album=album, isrcs=isrcs).tags)
+        for n, (label, seconds, album, isrcs) in enumerate(found)
+    ]
+    candidates = [Candidate(f, describe_file(f)) for f in files]
+    first = rank(asked, described, candidates, NO_RULING, cfg)[0]
+    assert decide(asked, described, candidates, NO_RULING, cfg) == (first if first.accepted else None)
+    apart = farthest_apart(cfg)
+    for one in candidates:
+        verdict = judge(asked, described, one, NO_RULING, cfg)
+        lasts = one.described.duration_s
+        if verdict.accepted and not (isrcs and one.file.tags.isrcs) and None not in (apart, seconds, lasts):
+            assert abs(lasts - seconds) <= apart  # type: ignore[operator]
