@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from psm.db import metadata
+from psm.db.playlists import removed_sources
 
 Connection = sqlite3.Connection
 
@@ -65,15 +66,27 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenPlaylist:
+    """A playlist file of the last export: whose it is, as in the manifest, and the ``hash`` of what is in it."""
+
+    path: bytes
+    profile: str
+    playlist: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExportState:
     """What the last complete export consumed and made.
 
-    ``settings`` stands for the profiles and the version of the format.
+    ``settings`` stands for the profiles, their real folders and the version of the format. ``outputs`` are all that has
+    to be as it was left, ``files`` the playlists among them: they tell psm's own files when a manifest is lost.
     """
 
     settings: str
     generations: Generations
     outputs: tuple[Output, ...]
+    files: tuple[WrittenPlaylist, ...] = ()
 
 
 def to_write(connection: sqlite3.Connection) -> tuple[ExportPlaylist, ...]:
@@ -82,6 +95,12 @@ def to_write(connection: sqlite3.Connection) -> tuple[ExportPlaylist, ...]:
         "SELECT id, name, provider, source FROM playlists WHERE status = 'present' ORDER BY source, provider"
     )
     return tuple(ExportPlaylist(*row) for row in rows)
+
+
+def gone_sources(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """The sources whose playlists went away, as far as this database knows: missing from their folder, or removed."""
+    rows = connection.execute("SELECT source FROM playlists WHERE status <> 'present'")
+    return removed_sources(connection).union(row[0] for row in rows)
 
 
 def rows(connection: sqlite3.Connection, playlist_id: int) -> tuple[ExportRow, ...]:
@@ -130,6 +149,7 @@ def state(connection: sqlite3.Connection) -> ExportState | None:
             settings=stored["settings"],
             generations=Generations(*stored["generations"]),
             outputs=tuple(Output(os.fsencode(path), size, mtime) for path, size, mtime in stored["outputs"]),
+            files=tuple(WrittenPlaylist(os.fsencode(path), *said) for path, *said in stored["files"]),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -142,6 +162,7 @@ def put_state(connection: sqlite3.Connection, new: ExportState) -> None:
         "settings": new.settings,
         "generations": [g.playlists, g.tracks, g.matches, g.library_files],
         "outputs": [[os.fsdecode(o.path), o.size_bytes, o.mtime_ns] for o in new.outputs],
+        "files": [[os.fsdecode(f.path), f.profile, f.playlist, f.hash] for f in new.files],
     }
     metadata.put(connection, _STATE, json.dumps(document))
 

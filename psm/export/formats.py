@@ -88,6 +88,12 @@ def one_line(text: str) -> str:
     return " ".join(flat.split())
 
 
+def placeholder(label: str, *, backslashes: bool) -> str:
+    """The path line of a missing track that is ``label`` in the file."""
+    slash = "\\" if backslashes else "/"
+    return f"{_MISSING_FOLDER}{slash}{safe_stem(label, max_bytes=_PLACEHOLDER_NAME_BYTES)}.mp3"
+
+
 def _m3u_lines(name: str, entries: Iterable[Entry], place: Place) -> Iterator[str]:
     profile = place.profile
     yield "#EXTM3U"
@@ -104,9 +110,7 @@ def _m3u_lines(name: str, entries: Iterable[Entry], place: Place) -> Iterator[st
         elif profile.mode is ExportMode.PLACEHOLDERS:
             yield f"{MISSING_MARK}{label}"
             yield f"#EXTINF:{seconds},{label}"
-            slash = "\\" if place.backslashes else "/"
-            stem = safe_stem(_sayable(entry.label, profile), max_bytes=_PLACEHOLDER_NAME_BYTES)
-            yield f"{_MISSING_FOLDER}{slash}{stem}.mp3"
+            yield placeholder(label, backslashes=place.backslashes)
 
 
 def _m3u_path(target: Target) -> str:

@@ -1,14 +1,18 @@
 """File names from playlist names: safe on every system, never the same one twice, and the same ones at the next export.
 
 A playlist keeps the file name that the manifest has for it as long as that name still fits; only then are names given
-to new playlists, in the order of their sources. So "Mix" and another "Mix" become ``Mix.m3u8`` and ``Mix (2).m3u8`` and
-stay that, even when a third arrives or the first goes away.
+to new playlists. One that nobody else wants is the playlist's name alone. Playlists of one name all get something of
+where they come from beside it, none the plain name: "Mix" from ``rock.csv`` and "Mix" from ``jazz.csv`` become
+``Mix (rock).m3u8`` and ``Mix (jazz).m3u8``. So nothing depends on which came first, and when everything has to be
+written anew, a name never comes to mean the other playlist.
 """
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 
 MAX_NAME_BYTES = 240
 """File systems allow 255 bytes; the rest is for the ``.bak`` of a file that a person edited."""
@@ -16,17 +20,23 @@ MAX_NAME_BYTES = 240
 _FALLBACK = "playlist"
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
-_NUMBER = re.compile(r" \(\d+\)")
+_NUMBER = re.compile(r" \((\d+)\)")
+_LABEL_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file that needs a name. ``profile`` and ``playlist`` identify it across exports; ``suffix`` has its dot."""
+    """A file that needs a name.
+
+    ``profile`` and ``playlist`` identify it across exports; ``suffix`` has its dot. ``labels`` tell it from others of
+    its title, the most telling first.
+    """
 
     profile: str
     playlist: str
     title: str
     suffix: str
+    labels: tuple[str, ...] = ()
 
 
 def safe_stem(title: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
@@ -53,17 +63,28 @@ def assign(
     used = {fold(name) for name in taken}
     spelling = {fold(name): name for name in kept.values()}
     names: dict[tuple[str, str], str] = {}
+
+    def give(want: Wanted, name: str) -> None:
+        names[want.profile, want.playlist] = name
+        used.add(fold(name))
+
     for want in wanted:
         name = kept.get((want.profile, want.playlist))
         if name is not None and fold(name) not in used and _fits(name, want):
-            names[want.profile, want.playlist] = name
-            used.add(fold(name))
-    for want in wanted:
-        if (want.profile, want.playlist) not in names:
-            free = next(n for n in _candidates(want) if fold(n) not in used)
-            name = spelling.get(fold(free), free)
-            names[want.profile, want.playlist] = name
-            used.add(fold(name))
+            give(want, name)
+    for choices_of in (_plain, _labelled):
+        rest = [want for want in wanted if (want.profile, want.playlist) not in names]
+        choices = [choices_of(want) for want in rest]
+        # What two could be called, in whichever order they came, neither is: else the name could change hands.
+        count = Counter(fold(name) for those in choices for name in those)
+        for want, those in zip(rest, choices, strict=True):
+            name = next((n for n in those if count[fold(n)] == 1 and fold(n) not in used), None)
+            if name is not None:
+                give(want, spelling.get(fold(name), name))
+    rest = [want for want in wanted if (want.profile, want.playlist) not in names]
+    for want in rest:  # a name is taken by a file that is not to be touched
+        name = next(n for n in (_named(want, str(number)) for number in count_from(2)) if fold(n) not in used)
+        give(want, spelling.get(fold(name), name))
     return names
 
 
@@ -72,26 +93,28 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _candidates(want: Wanted) -> Iterable[str]:
-    yield safe_stem(want.title, max_bytes=MAX_NAME_BYTES - len(want.suffix)) + want.suffix
-    number = 2
-    while True:
-        mark = f" ({number})"
-        yield safe_stem(want.title, max_bytes=MAX_NAME_BYTES - len(want.suffix) - len(mark)) + mark + want.suffix
-        number += 1
+def _plain(want: Wanted) -> list[str]:
+    return [_named(want, "")]
+
+
+def _labelled(want: Wanted) -> list[str]:
+    by_name = {fold(name): name for label in reversed(want.labels) for name in [_named(want, label)]}
+    return list(reversed(by_name.values()))
+
+
+def _named(want: Wanted, label: str) -> str:
+    """The title with ``label`` in parentheses, or alone when that is empty."""
+    room = MAX_NAME_BYTES - len(want.suffix)
+    # A label is cut before the title is: it may be as long as any file name.
+    mark = f" ({safe_stem(label, max_bytes=_LABEL_BYTES)})" if label else ""
+    return safe_stem(want.title, max_bytes=room - len(mark.encode())) + mark + want.suffix
 
 
 def _fits(name: str, want: Wanted) -> bool:
-    if not name.endswith(want.suffix):
-        return False
-    stem = name[: -len(want.suffix)]
-    room = MAX_NAME_BYTES - len(want.suffix)
-    if fold(stem) == fold(safe_stem(want.title, max_bytes=room)):
-        return True
-    number = _NUMBER.search(stem, len(stem.rpartition(" (")[0]))
-    if number is None or number.end() != len(stem):
-        return False
-    return fold(stem[: number.start()]) == fold(safe_stem(want.title, max_bytes=room - len(number.group())))
+    """Whether ``name`` is one that the playlist could be given now."""
+    number = _NUMBER.fullmatch(name[len(name.rpartition(" (")[0]) : len(name) - len(want.suffix)])
+    labels = ("", *want.labels, *([number[1]] if number else []))
+    return name.endswith(want.suffix) and any(fold(name) == fold(_named(want, label)) for label in labels)
 
 
 def _safe_character(character: str) -> str:

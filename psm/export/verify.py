@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from psm.config import ExportConfig, ExportProfile, PlaylistFormat
 from psm.db import Database, exports
-from psm.export import folder as folders
 from psm.export import manifest, paths
-from psm.export.folder import State
-from psm.export.formats import MISSING_MARK, encoding_of
+from psm.export.formats import MISSING_MARK, encoding_of, placeholder
 from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer
 from psm.export.paths import Place
 from psm.export.result import VerifyProblem, VerifyResult
 from psm.export.stage import playlist_key
+from psm.owned import State, find
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 
 _XSPF = "{http://xspf.org/ns/0/}"
@@ -42,7 +41,7 @@ def verify(
 
     Placeholders of missing tracks are no lines in this sense. Nothing is changed.
     """
-    playlists = {playlist_key(p): p.name for p in exports.to_write(db.connection)}
+    playlists = {playlist_key(p.source): p.name for p in exports.to_write(db.connection)}
     problems: list[VerifyProblem] = []
     files = lines = 0
     for profile in cfg.profiles:
@@ -79,18 +78,18 @@ def read_lines(content: bytes, profile: ExportProfile) -> Iterator[Line]:
             if (location := track.findtext(f"{_XSPF}location")) is not None:
                 yield Line(number, paths.from_uri(location))
         return
-    placeholder = False
+    placeholders: tuple[str, ...] = ()
     # Not splitlines(): a name may hold what Python takes for a line break.
     for number, line in enumerate(content.decode(encoding_of(profile), "surrogateescape").split("\n"), start=1):
         text = line.rstrip("\r")
         if text.startswith(MISSING_MARK):
-            placeholder = True
-        elif text.startswith("#EXTINF:"):
-            continue
+            # A placeholder may follow, in the mode in which the file was written: that need not be today's.
+            label = text.removeprefix(MISSING_MARK)
+            placeholders = tuple(placeholder(label, backslashes=back) for back in (False, True))
         elif text and not text.startswith("#"):
-            if not placeholder:
+            if text not in placeholders:
                 yield Line(number, text)
-            placeholder = False
+            placeholders = ()
 
 
 def _entries(profile: ExportProfile) -> tuple[tuple[ManifestEntry, ...], list[VerifyProblem]]:
@@ -110,7 +109,7 @@ def _verify_file(folder: bytes, entry: ManifestEntry, place: Place) -> tuple[int
     def problem(line: int | None, text: str, reason: str) -> VerifyProblem:
         return VerifyProblem(profile.name, path, line, text, reason)
 
-    state = folders.find(folder, entry.name, entry.hashes).state
+    state = find(folder, entry.name, entry.hashes).state
     if state is State.ABSENT:
         return 0, [problem(None, "", "the file is gone; run psm export")]
     problems = []

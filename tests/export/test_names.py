@@ -1,3 +1,5 @@
+import itertools
+import random
 import unicodedata
 
 import pytest
@@ -55,13 +57,59 @@ def test_any_name_becomes_a_safe_one(title: str) -> None:
     assert safe_stem(stem) == stem
 
 
-def want(title: str, playlist: str, *, profile: str = "p", suffix: str = ".m3u8") -> Wanted:
-    return Wanted(profile, playlist, title, suffix)
+def want(title: str, playlist: str, *labels: str, profile: str = "p", suffix: str = ".m3u8") -> Wanted:
+    return Wanted(profile, playlist, title, suffix, labels)
 
 
-def test_playlists_of_one_name_get_numbers_in_order() -> None:
-    names = assign([want("Mix", "a"), want("mix", "b"), want("MIX:", "c"), want("Mix_", "d")], kept={})
-    assert list(names.values()) == ["Mix.m3u8", "mix (2).m3u8", "MIX_.m3u8", "Mix_ (2).m3u8"]
+def test_playlists_of_one_name_all_say_where_they_come_from() -> None:
+    wanted = [
+        want("Mix", "a", "rock", "x"),
+        want("mix", "b", "jazz", "y"),
+        want("MIX", "c", "jazz", "z?"),
+        want("Other", "d", "o"),
+    ]
+    expected = {"a": "Mix (rock).m3u8", "b": "mix (y).m3u8", "c": "MIX (z_).m3u8", "d": "Other.m3u8"}
+    for order in itertools.permutations(wanted):
+        assert {playlist: name for (_, playlist), name in assign(order, kept={}).items()} == expected
+
+
+SOURCES = st.tuples(*[st.sampled_from(["", "a", "b", "c"])] * 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SOURCES, min_size=1, max_size=5, unique=True), st.randoms(use_true_random=False))
+def test_a_name_never_comes_to_mean_another_playlist(sources: list[tuple[str, str]], chance: random.Random) -> None:
+    wanted = [want("Mix", f"{n}", *filter(None, labels), f"key{n}") for n, labels in enumerate(sources)]
+    rebuilt = assign(wanted, kept={})
+    names: dict[tuple[str, str], str] = {}
+    arrived: list[Wanted] = []
+    for newcomer in chance.sample(wanted, len(wanted)):
+        arrived.append(newcomer)
+        names = assign(arrived, kept=names)
+    assert assign(arrived, kept={}) == rebuilt
+    owners = {name: key for key, name in rebuilt.items()}
+    assert all(owners.get(name, key) == key for key, name in names.items())
+
+
+def test_where_a_label_is_taken_by_a_title_the_next_one_is_used() -> None:
+    wanted = [want("Mix", "a", "x", "2nd"), want("Mix", "b", "y"), want("Mix (x)", "c", "z")]
+    for order in itertools.permutations(wanted):
+        assert {playlist: name for (_, playlist), name in assign(order, kept={}).items()} == {
+            "a": "Mix (2nd).m3u8",
+            "b": "Mix (y).m3u8",
+            "c": "Mix (x).m3u8",
+        }
+
+
+def test_without_labels_numbers_tell_them_apart() -> None:
+    names = assign([want("Mix", "a"), want("mix", "b")], kept={})
+    assert list(names.values()) == ["Mix (2).m3u8", "mix (3).m3u8"]
+
+
+def test_a_renamed_playlist_does_not_keep_what_only_looks_like_a_label() -> None:
+    kept = {("p", "a"): "Mix (live).m3u8"}
+    assert assign([want("Mix", "a", "rock")], kept=kept) == {("p", "a"): "Mix.m3u8"}
+    assert assign([want("Mix", "a", "live")], kept=kept) == kept
 
 
 def test_other_formats_do_not_compete() -> None:

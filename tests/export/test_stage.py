@@ -1,18 +1,22 @@
+import itertools
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from psm.config import ExportMode, ExportProfile, PathForm, PlaylistFormat
-from psm.db import Database, files, metadata
+from psm.db import Database, files, metadata, playlists
 from psm.export import Outcome, export_playlists, is_due
 from psm.export import folder as folders
 from psm.export.manifest import NAME
+from psm.owned import LOCK_WAIT_S, locked
 from psm.progress import Progress
 from tests.export.helpers import World, config, paths_in, visible
 from tests.factories import entry, lose_file, retag_file
@@ -205,14 +209,14 @@ def test_two_playlists_of_one_name_keep_their_files(world: World) -> None:
     world.playlist("Mix", "A - One", source="b")
     world.playlist("mix", "A - Two", source="c")
     world.export(world.profile(mode=ExportMode.MIRRORED))
-    assert world.names() == ["Mix.m3u8", "mix (2).m3u8"]
+    assert world.names() == ["Mix (b).m3u8", "mix (c).m3u8"]
     world.playlist("MIX", "A - Three", source="a")
     world.export(world.profile(mode=ExportMode.MIRRORED))
-    assert world.names() == ["MIX (3).m3u8", "Mix.m3u8", "mix (2).m3u8"]
-    assert "One" in world.text("Mix.m3u8")
+    assert world.names() == ["MIX.m3u8", "Mix (b).m3u8", "mix (c).m3u8"]
+    assert "One" in world.text("Mix (b).m3u8")
     world.lose_playlist(1)
     world.export(world.profile(mode=ExportMode.MIRRORED))
-    assert world.names() == ["MIX (3).m3u8", "mix (2).m3u8"]
+    assert world.names() == ["MIX.m3u8", "mix (c).m3u8"]
 
 
 def test_two_playlists_swap_their_names(world: World) -> None:
@@ -260,7 +264,7 @@ def test_profiles_share_a_folder(world: World) -> None:
     assert world.export(*both).count(Outcome.UNCHANGED) == 2
     assert world.export(both[0]).removed == (os.fsencode(world.out / "Mix.xspf"),)
     world.export(both[0], world.profile("c", mode=ExportMode.MIRRORED))
-    assert world.names() == ["Mix (2).m3u8", "Mix.m3u8"]
+    assert world.names() == ["Mix (c).m3u8", "Mix.m3u8"]
 
 
 def test_a_linked_folder_is_the_folder_it_points_to(world: World) -> None:
@@ -356,10 +360,10 @@ def test_two_databases_share_a_folder(world: World, tmp_path: Path) -> None:
         other.playlist("Mix", "Z - Other", source="theirs")
         other.playlist("Theirs", "Z - Other")
         other.export()
-        assert world.names() == ["Mix (2).m3u8", "Mix.m3u8", "Theirs.m3u8"]
+        assert world.names() == ["Mix (theirs).m3u8", "Mix.m3u8", "Theirs.m3u8"]
         assert not world.export().removed
         other.lose_playlist(1)
-        assert other.export().removed == (os.fsencode(world.out / "Mix (2).m3u8"),)
+        assert other.export().removed == (os.fsencode(world.out / "Mix (theirs).m3u8"),)
     assert world.names() == ["Mix.m3u8", "Theirs.m3u8"]
 
 
@@ -378,12 +382,187 @@ def test_a_damaged_manifest_is_set_aside_and_said(world: World) -> None:
     world.playlist("Other", "A - One")
     world.export()
     (world.out / MANIFEST).write_text('{"format": "psm export')
-    world.playlist("Other", "C - Three")
+    (world.out / "Other.m3u8").write_text("edited")
     result = world.export(world.profile(mode=ExportMode.MIRRORED))
     assert "damaged" in result.problems[0].reason
     assert (world.out / ".psm-export.damaged.json").read_text() == '{"format": "psm export'
-    assert {p.playlist: p.outcome for p in result.playlists} == {"Mix": Outcome.KEPT, "Other": Outcome.KEPT}
+    assert {p.playlist: p.outcome for p in result.playlists} == {"Mix": Outcome.WRITTEN, "Other": Outcome.KEPT}
     assert not world.export().problems
+
+
+def test_a_lost_manifest_makes_an_export_due_and_is_made_again(world: World) -> None:
+    world.mix()
+    world.export()
+    (world.out / MANIFEST).unlink()
+    assert is_due(world.db.connection, config(world.profile()))
+    assert world.export().count(Outcome.UNCHANGED) == 1
+    assert (world.out / MANIFEST).exists()
+    assert world.export(world.profile(mode=ExportMode.MIRRORED)).count(Outcome.WRITTEN) == 1
+
+
+def test_after_a_lost_manifest_untouched_files_are_replaced_and_removed_and_edited_ones_left(world: World) -> None:
+    world.mix()
+    gone = world.playlist("Gone", "A - One")
+    world.playlist("Mine", "A - One")
+    world.export()
+    (world.out / MANIFEST).unlink()
+    (world.out / "Mine.m3u8").write_text("edited")
+    world.lose_playlist(gone)
+    result = world.export(world.profile(mode=ExportMode.MIRRORED))
+    assert {p.playlist: p.outcome for p in result.playlists} == {"Mix": Outcome.WRITTEN, "Mine": Outcome.KEPT}
+    assert result.removed == (os.fsencode(world.out / "Gone.m3u8"),)
+    assert (world.out / "Mine.m3u8").read_text() == "edited"
+
+
+def lost_database(world: World) -> None:
+    world.db.close()
+    for path in world.path.glob("psm.db*"):
+        path.unlink()
+    world.db = Database(world.path / "psm.db")
+
+
+def test_a_lost_database_is_no_proof_that_playlists_went_away(world: World) -> None:
+    world.mix()
+    world.playlist("Other", "A - One")
+    world.export()
+    lost_database(world)
+    assert not world.export().removed
+    assert world.names() == ["Mix.m3u8", "Other.m3u8"]
+    world.mix()
+    result = world.export(world.profile(mode=ExportMode.MIRRORED))
+    assert not result.removed
+    assert result.count(Outcome.WRITTEN) == 1
+    assert world.names() == ["Mix.m3u8", "Other.m3u8"]
+
+
+def test_a_playlist_that_was_removed_by_hand_has_its_file_removed(world: World) -> None:
+    world.mix()
+    number = world.playlist("Other", "A - One")
+    world.export()
+    with world.db.transaction() as connection:
+        playlists.remove(connection, number)
+    assert world.export().removed == (os.fsencode(world.out / "Other.m3u8"),)
+    assert world.names() == ["Mix.m3u8"]
+
+
+def test_a_removed_profile_has_its_files_removed_also_when_the_database_is_a_new_one(world: World) -> None:
+    world.mix()
+    world.export(world.profile("a"), world.profile("b", format=PlaylistFormat.XSPF))
+    lost_database(world)
+    assert world.export(world.profile("a")).removed == (os.fsencode(world.out / "Mix.xspf"),)
+
+
+def test_a_folder_that_is_a_link_is_written_anew_when_it_leads_elsewhere(world: World) -> None:
+    world.mix()
+    for name in ("first", "second"):
+        (world.path / name).mkdir()
+    world.out.symlink_to(world.path / "first")
+    world.export()
+    world.out.unlink()
+    world.out.symlink_to(world.path / "second")
+    assert is_due(world.db.connection, config(world.profile()))
+    world.export()
+    assert visible(world.path / "second") == ["Mix.m3u8"]
+    assert visible(world.path / "first") == []
+    assert not is_due(world.db.connection, config(world.profile()))
+
+
+def test_a_fresh_drive_is_written_as_soon_as_it_is_there(world: World) -> None:
+    world.mix()
+    stick = world.path / "stick"
+    profile = world.profile(folder=stick / "lists")
+    world.export(profile)
+    shutil.rmtree(stick)
+    assert world.export(profile).away
+    assert not is_due(world.db.connection, config(profile))
+    stick.mkdir()
+    assert is_due(world.db.connection, config(profile))
+    world.export(profile)
+    assert visible(stick / "lists") == ["Mix.m3u8"]
+
+
+def test_what_another_process_wrote_while_this_one_waited_stays(world: World, tmp_path: Path) -> None:
+    world.mix()
+    world.out.mkdir()
+    with ExitStack() as held:
+        held.enter_context(locked(os.fsencode(world.out), kind="export", stop=threading.Event()))
+
+        def other_process(_: float) -> None:
+            held.close()
+            with Database(tmp_path / "psm.db") as db:
+                other = World(db, tmp_path)
+                other.playlist("New", "A - One")
+                other.export()
+
+        result = world.export(sleep=other_process)
+    assert not result.removed
+    assert [(p.playlist, p.outcome) for p in result.playlists] == [
+        ("Mix", Outcome.UNCHANGED),
+        ("New", Outcome.UNCHANGED),
+    ]
+    assert not is_due(world.db.connection, config(world.profile()))
+
+
+def test_a_one_off_export_of_a_profile_into_anothers_folder_stays(world: World) -> None:
+    world.mix()
+    p, q = world.profile("p", folder=world.path / "p"), world.profile("q")
+    world.export(p, q)
+    once = world.profile("p", format=PlaylistFormat.XSPF)
+    for _ in range(2):
+        world.export(once, one_off=True)
+        assert not world.export(p, q).removed
+        assert world.names() == ["Mix.m3u8", "Mix.xspf"]
+    world.lose_playlist(1)
+    assert world.export(p, q).removed == tuple(os.fsencode(f / "Mix.m3u8") for f in (world.path / "p", world.out))
+    assert world.export(once, one_off=True).removed == (os.fsencode(world.out / "Mix.xspf"),)
+
+
+def test_a_one_off_export_into_its_own_folder_leaves_the_files_managed(world: World) -> None:
+    world.mix()
+    world.export()
+    world.export(world.profile(mode=ExportMode.MIRRORED), one_off=True)
+    assert world.names() == ["Mix.m3u8"]
+    world.lose_playlist(1)
+    assert world.export().removed == (os.fsencode(world.out / "Mix.m3u8"),)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"format": "psm export manifest", "version": 1e999}', '{"format": "psm export manifest", "version": 1}']
+)
+def test_a_manifest_edited_by_hand_is_set_aside(world: World, text: str) -> None:
+    world.mix()
+    world.out.mkdir()
+    (world.out / MANIFEST).write_text(text)
+    assert "damaged" in world.export().problems[0].reason
+    assert world.export().count(Outcome.UNCHANGED) == 1
+
+
+ORDERS = list(itertools.permutations(["/l/a.csv", "/l/b.csv", "/n/b.csv", "/m/Mix.csv"]))
+
+
+@pytest.mark.parametrize("order", ORDERS[::5])
+def test_names_do_not_depend_on_the_order_in_which_playlists_came(world: World, order: tuple[str, ...]) -> None:
+    mirrored = world.profile(mode=ExportMode.MIRRORED)
+    for source in order:
+        world.playlist("Mix", f"X - {source}", source=source)
+        world.export(mirrored)
+    before = {name: world.text(name) for name in world.names()}
+    assert len(before) == len(order)
+    lost_database(world)
+    shutil.rmtree(world.out)
+    for source in order:
+        world.playlist("Mix", f"X - {source}", source=source)
+    world.export(mirrored)
+    rebuilt = {name: world.text(name) for name in world.names()}
+    said = {name: text.rpartition(" - ")[2].strip() for name, text in rebuilt.items()}
+    assert said == {
+        "Mix (a).m3u8": "/l/a.csv",
+        "Mix (l, b).m3u8": "/l/b.csv",
+        "Mix (n).m3u8": "/n/b.csv",
+        "Mix (m).m3u8": "/m/Mix.csv",
+    }
+    # Whatever name was given while they came one by one: it never means another playlist now.
+    assert all(rebuilt[name] == before[name] for name in before.keys() & rebuilt.keys())
 
 
 def test_a_newer_manifest_stops_the_export_to_its_folder(world: World) -> None:
@@ -520,10 +699,10 @@ def test_a_second_export_to_the_folder_waits_and_then_says_who_is_there(world: W
     world.mix()
     world.out.mkdir()
     waits: list[float] = []
-    with folders.locked(os.fsencode(world.out), stop=threading.Event()):
+    with locked(os.fsencode(world.out), kind="export", stop=threading.Event()):
         result = world.export(sleep=waits.append)
-    assert "another psm is exporting" in result.problems[0].reason
-    assert sum(waits) == pytest.approx(folders.LOCK_WAIT_S)
+    assert "another psm is writing" in result.problems[0].reason
+    assert sum(waits) == pytest.approx(LOCK_WAIT_S)
     assert world.export().count(Outcome.WRITTEN) == 1
 
 
@@ -531,7 +710,7 @@ def test_waiting_for_the_folder_can_be_stopped(world: World) -> None:
     world.mix()
     world.out.mkdir()
     stop = threading.Event()
-    with folders.locked(os.fsencode(world.out), stop=threading.Event()):
+    with locked(os.fsencode(world.out), kind="export", stop=threading.Event()):
         result = world.export(stop=stop, sleep=lambda _: stop.set())
     assert not result.complete
     assert not result.problems
