@@ -61,7 +61,8 @@ def build(
             stop=stop,
             on_wait=render.waiting,
         )
-    show_build(result, as_json=json)
+    if json or not (chosen.quiet and result.nothing_to_do):
+        show_build(result, as_json=json)
     raise typer.Exit(build_exit_code(result))
 
 

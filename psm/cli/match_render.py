@@ -164,8 +164,12 @@ def match_document(result: "MatchResult", overrides: "OverridesResult") -> dict[
 
 def match_lines(result: "MatchResult") -> Iterator[str]:
     """What ``psm match`` says to people."""
-    share = f" ({result.matched / result.tracks:.0%})" if result.tracks else ""
-    yield f"{result.matched:,} of {result.tracks:,} tracks have a file{share}."
+    if not result.tracks:
+        yield "There is nothing to match yet: take playlists in with psm playlist import."
+        return
+    # Rounded down, as psm status does: 100 % is said only when nothing is missing.
+    share = 100 * result.matched // result.tracks
+    yield f"{result.matched:,} of {result.tracks:,} tracks have a file ({share} %)."
     if result.evaluated == 0:
         yield "Nothing had changed since the last match." if result.complete else "Interrupted before the first track."
         return
@@ -184,8 +188,10 @@ def overrides_document(result: "OverridesResult") -> dict[str, Any]:
         "read": result.read,
         "written": result.written,
         "restored": result.restored,
+        "adopted": result.adopted,
         "changed": result.changed,
         "problems": [{"line": p.line, "reason": p.reason} for p in result.problems],
+        "notices": [{"line": p.line, "reason": p.reason} for p in result.notices],
         "unwritten": result.unwritten,
     }
 
@@ -197,9 +203,12 @@ def overrides_notes(result: "OverridesResult") -> Iterator[str]:
         yield f"{result.path} was gone: written again from what psm knows, {count}."
     elif result.read and result.changed:
         yield f"{result.path} was read: something else is decided now for {_count(result.changed, 'track')}."
+    if result.adopted:
+        count = _count(result.adopted, "decision")
+        yield f"{result.path} did not have {count} made with another configuration folder: added to it."
     if result.unwritten is not None:
         yield result.unwritten
-    for problem in result.problems:
+    for problem in (*result.notices, *result.problems):
         yield f"{result.path}, line {problem.line}: {problem.reason}"
 
 

@@ -144,6 +144,8 @@ def _bar() -> Iterator[ProgressCallback]:
 
         def show(step: Progress) -> None:
             if step.stage not in tasks:
+                for done in tasks.values():
+                    bar.update(done, visible=False)
                 tasks[step.stage] = bar.add_task(step.stage, total=step.total, rate="")
             speed = bar.tasks[tasks[step.stage]].speed
             rate = f"{speed:,.0f}/s" if speed else ""

@@ -141,4 +141,4 @@ def scan_sentence(result: "ScanResult") -> str:
         end = " Stopped early: what was found is kept, nothing was marked missing."
     elif not result.complete:
         end = " Not everything could be looked at."
-    return f"Scan: {total:,} files in {result.duration_s:.1f} s: {'; '.join(said)}.{end}"
+    return f"Scan: {total:,} file{'' if total == 1 else 's'} in {result.duration_s:.1f} s: {'; '.join(said)}.{end}"

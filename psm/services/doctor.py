@@ -47,7 +47,8 @@ def examine(
 
     What the database knows is left out when it cannot be opened or read; that is then one of the problems.
     """
-    return (*_versions(), *_inside(config, open_database, now=now), *_outputs(config))
+    inside = _inside(config, open_database, now=now)
+    return (*_versions(), *inside, *_playlist_folders(config), *_outputs(config))
 
 
 def _inside(
@@ -162,7 +163,18 @@ def _overrides(db: Database, config: Config, *, now: float) -> Iterator[Check]:
         return
     yield Check("decisions", Verdict.OK, f"{result.decisions:,} manual decisions in {result.path}")
     for problem in result.problems:
-        yield Check("decisions", Verdict.NOTE, str(problem), f"Mend it in {result.path}.")
+        yield Check("decisions", Verdict.NOTE, f"line {problem.line}: {problem.reason}", f"Mend it in {result.path}.")
+
+
+def _playlist_folders(config: Config) -> Iterator[Check]:
+    for folder in config.playlists.folders:
+        if not os.path.isdir(folder):
+            yield Check(
+                "playlists",
+                Verdict.NOTE,
+                f"the folder {folder} is not there",
+                "Mount its drive, or correct playlists.folders in the configuration.",
+            )
 
 
 def _outputs(config: Config) -> Iterator[Check]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from psm.abandon import abandonable
 from psm.config import Config
 from psm.db import Database, files, libraries, metadata
-from psm.errors import UsageError
+from psm.errors import PsmError, UsageError
 from psm.filesystems import filesystem_of
 from psm.ingest.targets import locate
 from psm.locks import hold
@@ -88,13 +88,18 @@ def add_library(
     """
     root = real_folder(path)
     notes = _restore(db, config_folder, now=now)
-    with _alone(db, on_wait) if _inside(db, root) else nullcontext(), db.transaction() as connection:
+    _follow_links(db)
+    absorbs = bool(_inside(db, root))
+    with _alone(db, on_wait) if absorbs else nullcontext(), db.transaction() as connection:
         known = libraries.all_libraries(connection)
         for library in known:
-            if library.root == root or path_below(library.root, root):
+            if path_below(library.root, root) or _is_same_folder(library.root, root):
                 return AddedLibrary(library, new=False, notes=tuple(notes))
         chosen = _usable_name(name, known) if name is not None else _free_name(root, known)
         children = _inside(db, root)
+        if children and not absorbs:
+            # Added by another psm just now, and perhaps being scanned.
+            raise PsmError(f"Library {children[0].name} was added inside {shown(root)} just now. Try again.")
         added = libraries.add(connection, chosen, root, now=now())
         for child in children:
             libraries.absorb(connection, child.id, added.id, path_below(root, child.root) or b"")
@@ -112,6 +117,7 @@ def move_library(
     root = real_folder(path)
     notes = _restore(db, config_folder, now=now)
     _named(db, name)
+    _follow_links(db)
     with _alone(db, on_wait), db.transaction() as connection:
         library = _named(db, name)
         for other in libraries.all_libraries(connection):
@@ -232,6 +238,33 @@ def real_folder(path: Path) -> bytes:
         reason = "is not a folder" if os.path.lexists(path) else "is not there"
         raise UsageError(f"{shown(path)} {reason}. Name the folder that holds the music.")
     return os.fsencode(os.path.realpath(path))
+
+
+def _follow_links(db: Database) -> None:
+    """Takes the real paths of roots again: a folder that was moved away and left a link has another one now.
+
+    Libraries never overlap, and only real paths can tell.
+    """
+    known = libraries.all_libraries(db.connection)
+    for library in known:
+        if not _is_there(library.root):
+            continue
+        real = os.path.realpath(library.root)
+        others = [other.root for other in known if other.id != library.id]
+        if real != library.root and not any(_overlap(real, other) for other in others):
+            with db.transaction() as connection:
+                libraries.move(connection, library.id, real)
+
+
+def _overlap(one: bytes, other: bytes) -> bool:
+    return one == other or path_below(one, other) is not None or path_below(other, one) is not None
+
+
+def _is_same_folder(known: bytes, root: bytes) -> bool:
+    """Whether two roots are one folder: also by another spelling, or mounted twice."""
+    if known == root:
+        return True
+    return _is_there(known) and os.path.samefile(known, root)
 
 
 def _same_place(path: Path, root: bytes) -> bool:

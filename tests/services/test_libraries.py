@@ -10,6 +10,7 @@ from psm.config import Config, LibraryConfig
 from psm.config.values import NamedPath
 from psm.db import Database, files, libraries, metadata
 from psm.errors import PsmError, UsageError
+from psm.ingest.library import scan_library
 from psm.locks import hold
 from psm.models import Decision, DecisionKind, Library
 from psm.services import libraries as service
@@ -24,7 +25,7 @@ from psm.services.libraries import (
     remove_library,
 )
 from psm.services.libraries_file import path_below
-from tests.factories import add_file
+from tests.factories import add_file, write_flac
 from tests.nobody import as_nobody, shared_folder
 
 
@@ -622,3 +623,23 @@ def test_a_library_operation_on_a_locked_up_lock_file_is_explained(box: Box) -> 
     with pytest.raises(PsmError, match="lock file"):
         remove_library(box.db, box.config, "Music", now=now)
     assert set(box.known) == {"Music"}
+
+
+def test_a_root_that_was_moved_and_left_a_link_stays_one_library(box: Box) -> None:
+    write_flac(box.music("music") / "a.flac")
+    first = box.add("music")
+    scan_library(box.db, LibraryConfig())
+    (box.folder / "music").rename(box.folder / "big")
+    (box.folder / "music").symlink_to(box.folder / "big")
+    again = box.add(box.folder / "music")
+    assert (again.new, again.library.id) == (False, first.library.id)
+    assert [lib.root for lib in libraries.all_libraries(box.db.connection)] == [os.fsencode(box.folder / "big")]
+    assert scan_library(box.db, LibraryConfig()).unchanged == 1
+    assert box.add(box.folder, "all").absorbed == ("music",)
+
+
+def test_a_folder_that_is_mounted_twice_is_one_library(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = box.add("one")
+    box.music("two")
+    monkeypatch.setattr(os.path, "samefile", lambda *_: True)
+    assert box.add(box.folder / "two").library == first.library
