@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -81,15 +81,18 @@ def walk(
     *,
     below: bytes = b"",
     follow_symlinks: bool,
+    others: Collection[bytes] = (),
     stop: StopSignal = NeverStop(),
 ) -> Iterator[FoundFolder]:
     """The folders at and below ``below``: parents before children, in the order of their names, links to folders last.
 
     Every folder that is entered is yielded, with or without music; one that is ignored for its name is not entered. A
-    folder that cannot be listed is yielded with its ``error``, and the walk goes on. ``stop`` is looked at before each
-    folder and ends the walk: ask it, whether the walk was complete. Nothing is opened but folders and marker files.
+    folder that cannot be listed is yielded with its ``error``, and the walk goes on. ``others`` are the real paths of
+    other libraries: a link into one of them is not followed, since its files are found there. ``stop`` is looked at
+    before each folder and ends the walk: ask it, whether the walk was complete. Nothing is opened but folders and marker
+    files.
     """
-    library = _Library(root, policy, follow_symlinks=follow_symlinks)
+    library = _Library(root, policy, follow_symlinks=follow_symlinks, others=others)
     first, seen = library.due(below)
     # What lies behind a link may be reached by another way too, so links wait until every real folder was walked.
     rounds = [first]
@@ -108,13 +111,17 @@ def walk(
         rounds = sorted(links, key=lambda due: due.path)
 
 
-def list_folder(root: bytes, relative: bytes, policy: IgnorePolicy, *, follow_symlinks: bool) -> FoundFolder:
+def list_folder(
+    root: bytes, relative: bytes, policy: IgnorePolicy, *, follow_symlinks: bool, others: Collection[bytes] = ()
+) -> FoundFolder:
     """One folder alone, as the walk from the root gives it: what its parents and their marker files say holds."""
-    library = _Library(root, policy, follow_symlinks=follow_symlinks)
+    library = _Library(root, policy, follow_symlinks=follow_symlinks, others=others)
     return library.enter(*library.due(relative)).folder
 
 
-def explain(root: bytes, path: bytes, policy: IgnorePolicy, *, follow_symlinks: bool) -> tuple[str, ...]:
+def explain(
+    root: bytes, path: bytes, policy: IgnorePolicy, *, follow_symlinks: bool, others: Collection[bytes] = ()
+) -> tuple[str, ...]:
     """Sentences that say why ``path`` (absolute, or relative to the root) is or is not scanned.
 
     When it is, and only then, the last one ends with "is scanned."
@@ -122,7 +129,7 @@ def explain(root: bytes, path: bytes, policy: IgnorePolicy, *, follow_symlinks: 
     relative = _below_root(root, path)
     if relative is None:
         return (f"{shown(path)} is not below the library {shown(root)}.",)
-    library = _Library(root, policy, follow_symlinks=follow_symlinks)
+    library = _Library(root, policy, follow_symlinks=follow_symlinks, others=others)
     return tuple(_sentences_against(library, relative)) or (f"{library.shown(relative)} is scanned.",)
 
 
@@ -168,8 +175,9 @@ class _Way(NamedTuple):
 class _Library:
     """A root with all that decides about its files: lists one folder, or says what the way to one means for it."""
 
-    def __init__(self, root: bytes, policy: IgnorePolicy, *, follow_symlinks: bool) -> None:
+    def __init__(self, root: bytes, policy: IgnorePolicy, *, follow_symlinks: bool, others: Collection[bytes]) -> None:
         self.root = root
+        self.others = others
         self.policy = policy
         self.follow_symlinks = follow_symlinks
 
@@ -311,12 +319,24 @@ class _Library:
         """Why a link to a folder is not followed."""
         if not self.follow_symlinks:
             return _LINKS_OFF
+        if self.others and (other := self._other_library(path)) is not None:
+            return f"it is a link into the library {shown(other)}"
         home = self._home(path)
         return None if home is None else f"it is a link to {self.shown(home)}, which is scanned itself"
 
     def shown(self, path: bytes) -> str:
         """A path for people; the root by its own."""
         return shown(path or self.root)
+
+    def _other_library(self, link: bytes) -> bytes | None:
+        native = native_path(self.root, link)
+        if is_long(native):
+            return None
+        real = os.path.realpath(native)
+        inside = (
+            other for other in self.others if (real + _SEPARATOR).startswith(other.rstrip(_SEPARATOR) + _SEPARATOR)
+        )
+        return next(inside, None)
 
     def _home(self, link: bytes) -> bytes | None:
         """The path below the root of the folder that a link leads to, when that is scanned without the link."""

@@ -9,7 +9,7 @@ changed is looked up by files that are where they were.
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from psm.ingest.files import file_stat
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
 from psm.models import FileStat, Library, Status
-from psm.progress import StopSignal
+from psm.progress import NeverStop, StopSignal
 
 _CACHED_FOLDERS = 64
 _SAMPLES = 32
@@ -42,8 +42,18 @@ class Finding(Enum):
 class Ground:
     """One library's folders as they are now. Asks the disk, never for ever, and writes nothing."""
 
-    def __init__(self, db: Database, library: Library, policy: IgnorePolicy, *, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        db: Database,
+        library: Library,
+        policy: IgnorePolicy,
+        *,
+        others: Collection[bytes] = (),
+        stop: StopSignal = NeverStop(),
+    ) -> None:
         self.library = library
+        self.others = others
+        """The roots of the other libraries."""
         self.network = not filesystem_of(library.root).is_local
         self.device = 0
         self.problem: str | None = None

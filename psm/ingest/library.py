@@ -207,7 +207,9 @@ class _Scan:
             targets = choose_targets(known, paths)
             self._at = max([started, *last_scans(self._db.connection)])
             policy = IgnorePolicy(self._cfg.ignore_patterns)
-            self._grounds.update({lib.id: Ground(self._db, lib, policy, stop=self._stop) for lib in known})
+            for library in known:
+                others = [other.root for other in known if other != library]
+                self._grounds[library.id] = Ground(self._db, library, policy, others=others, stop=self._stop)
             seen = self._look(targets, policy)
             self._read(seen)
             self._gather_strays()

@@ -74,7 +74,9 @@ def observe(
         seen.errors.append((path, reason))
         seen.complete = False
     for below in plan.folders:
-        found = walk(library.root, policy, below=below, follow_symlinks=follow_symlinks, stop=stop)
+        found = walk(
+            library.root, policy, below=below, follow_symlinks=follow_symlinks, others=ground.others, stop=stop
+        )
         for folder in abandonable(found, stop=stop) if ground.network else found:
             look.compare(folder)
             on_found(look.looked_at)
@@ -176,7 +178,12 @@ class _Look:
     def list(self, folder: bytes) -> FoundFolder | None:
         """One folder as the walk would give it; None when it was stopped before the drive answered."""
         listing = partial(
-            list_folder, self._seen.library.root, folder, self._policy, follow_symlinks=self._follow_symlinks
+            list_folder,
+            self._seen.library.root,
+            folder,
+            self._policy,
+            follow_symlinks=self._follow_symlinks,
+            others=self._ground.others,
         )
         return self._ground.patiently(listing)
 

@@ -92,12 +92,14 @@ def _forget_long_missing(db: Database, config: Config, *, now: Callable[[], floa
 def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], float] = time.time) -> tuple[str, ...]:
     """Sentences that say why ``path`` is or is not scanned."""
     ensure_libraries(db, config, now=now)
-    place = locate(libraries.all_libraries(db.connection), path)
+    known = libraries.all_libraries(db.connection)
+    place = locate(known, path)
     if place is None:
         return (f"{shown(path)} belongs to no library. Add its folder with: psm library add FOLDER",)
     library, relative = place
     policy = IgnorePolicy(config.library.ignore_patterns)
-    said = explain(library.root, relative, policy, follow_symlinks=config.library.follow_symlinks)
+    others = [other.root for other in known if other != library]
+    said = explain(library.root, relative, policy, follow_symlinks=config.library.follow_symlinks, others=others)
     return (f"It belongs to library {library.name}.", *said)
 
 

@@ -990,3 +990,17 @@ def test_a_failing_database_is_told_as_such(box: Box) -> None:
 def test_a_moment_that_is_no_number_is_refused(box: Box) -> None:
     with pytest.raises(UsageError):
         box.since(float("nan"))
+
+
+def test_a_link_into_another_library_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_flac(other / "sub" / "x.flac")
+    box = Box(tmp_path)
+    with box.db.transaction() as connection:
+        libraries.add(connection, "other", os.fsencode(other), now=NOW)
+    (box.root / "link").symlink_to(other / "sub")
+    box.add("a.flac")
+    assert counts(box.full()) == {"added": 2}
+    assert box.rows().keys() == {"a.flac", "sub/x.flac"}
+    assert counts(box.quick()) == {"unchanged": 2}
+    box.db.close()
