@@ -45,6 +45,7 @@ EXIT_CODES = {
     "playlist import": {1: "not one playlist could be used"},
     "playlist show": {2: "no playlist, or more than one, answers to NAME"},
     "playlist remove": {2: "no playlist, or more than one, answers to NAME"},
+    "playlist forget": {2: "psm does not remember it, or it is the file of a playlist"},
     "config init": {1: "the file is there already, or cannot be written"},
     "config show": {2: "the configuration has mistakes"},
     "config check": {2: "the configuration has mistakes"},

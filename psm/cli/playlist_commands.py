@@ -1,6 +1,8 @@
 """``psm playlist``: take playlists in, list them, show one, remove one."""
 
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,11 +35,12 @@ def import_command(
     Examples:  psm playlist import ~/Downloads/mix.csv  |  psm playlist import ~/playlists
     """
     from psm.services.playlists import import_playlists
-    from psm.services.playlists_file import keep
+    from psm.services.playlists_file import keep, restore
 
     run = session(context)
     config = run.config()
     with run.database(config) as db, stoppable() as stop, progress(quiet=run.quiet or json) as show:
+        restore(db, config.folder)
         result = import_playlists(db, [os.fsencode(path) for path in paths], progress=show, stop=stop)
         unkept = keep(db, config.folder)
     if unkept is not None:
@@ -98,11 +101,12 @@ def remove_command(context: typer.Context, playlist: _Which, json: _Json = False
     Example:  psm playlist remove "Road trip"
     """
     from psm.services.playlists import remove
-    from psm.services.playlists_file import keep
+    from psm.services.playlists_file import keep, restore
 
     run = session(context)
     config = run.config()
     with run.database(config) as db:
+        restore(db, config.folder)
         removed = remove(db, playlist)
         unkept = keep(db, config.folder)
     if unkept is not None:
@@ -110,6 +114,38 @@ def remove_command(context: typer.Context, playlist: _Which, json: _Json = False
     as_json({"removed": _playlist_document(removed)}) if json else line(f'Removed "{removed.name}".')
     if removed.folder is not None and os.path.lexists(removed.source):
         note(f"Its file is still in a playlists folder, so psm build takes it in again: {shown_path(removed.source)}")
+
+
+@playlist_app.command("forget")
+def forget_command(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="A folder or file that psm remembers.")],
+    json: _Json = False,
+) -> None:
+    """Stop following a folder of playlists, or looking for a playlist file that is gone. The playlists stay.
+
+    Example:  psm playlist forget ~/old-playlists
+    """
+    from psm.services.playlists import forget
+    from psm.services.playlists_file import keep, restore
+
+    run = session(context)
+    config = run.config()
+    with run.database(config) as db:
+        restore(db, config.folder)
+        forgotten = forget(db, os.fsencode(path))
+        unkept = keep(db, config.folder)
+    if unkept is not None:
+        note(unkept)
+    if json:
+        as_json(
+            {"forgotten": json_path(forgotten.path), "released": [_playlist_document(p) for p in forgotten.released]}
+        )
+    else:
+        line(f"Forgotten: {shown_path(forgotten.path)}")
+        _print_released(forgotten.released)
+    if any(os.path.realpath(folder) == os.fsdecode(forgotten.path) for folder in config.playlists.folders):
+        note("The configuration names it, so psm build follows it still: take it out of playlists.folders there.")
 
 
 def result_document(result: "ImportResult") -> dict[str, Any]:
@@ -132,6 +168,8 @@ def result_document(result: "ImportResult") -> dict[str, Any]:
         },
         "missing": [_playlist_document(p) for p in result.missing],
         "gone": [_playlist_document(p) for p in result.gone],
+        "absent": [json_path(path) for path in result.absent],
+        "released": [_playlist_document(p) for p in result.released],
         "row_errors": [
             {"playlist": rows.name, "source": json_path(rows.source), "line": e.line, "reason": e.reason}
             for rows in result.row_problems
@@ -162,6 +200,12 @@ def print_result(result: "ImportResult") -> None:
             f'"{playlist.name}" stays as it is, though {shown_path(playlist.source)} is not there now. '
             f"psm playlist remove {playlist.id} removes it."
         )
+    for path in result.absent:
+        note(
+            f"{shown_path(path)} is remembered, but not there now. It is taken in when it is; "
+            f"psm playlist forget {shlex.quote(shown_path(path))} ends that."
+        )
+    _print_released(result.released)
     if result.own:
         note(f"{_count(len(result.own), 'file')} left out: psm wrote them itself.")
     for problem in result.notes:
@@ -173,6 +217,14 @@ def print_result(result: "ImportResult") -> None:
         error(f"{shown_path(problem.path)}: {problem.reason.rstrip('.')}.")
     if not result.complete:
         note("Stopped early: what was taken in so far is kept.")
+
+
+def _print_released(released: "Sequence[Playlist]") -> None:
+    for playlist in released:
+        note(
+            f'"{playlist.name}" stays, though its folder is not followed any more: {shown_path(playlist.source)}. '
+            f"psm playlist remove {playlist.id} removes it."
+        )
 
 
 def _playlist_document(playlist: "Playlist") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from psm.db import metadata
+from psm.db import metadata, playlist_sources
 from psm.db.tracks import COLUMNS, KeyOf, delete_orphans, ensure, identity, track_of
 from psm.errors import UsageError
 from psm.models import Playlist, SourcePlaylist, Status, Track
@@ -64,11 +64,16 @@ def store(
     """Makes the database say what ``playlist`` says, in the caller's transaction; the source tells which it is.
 
     ``folder`` None leaves the folder of a known playlist as it is. ``key`` names a track for manual decisions: the
-    default is the track's identity; whoever takes playlists in for people passes ``psm.match.track_key``. Generations
+    default is the track's identity; whoever takes playlists in for people passes ``psm.match.track_key``. A source that
+    belongs to no folder is remembered as imported by name (:mod:`psm.db.playlist_sources`). Generations
     move, and are written into the changed rows, only when a later stage would see a difference; tracks that no playlist
     holds any more are deleted.
     """
-    known = connection.execute("SELECT id, name, status FROM playlists WHERE source = ?", (playlist.source,)).fetchone()
+    known = connection.execute(
+        "SELECT id, name, status, folder FROM playlists WHERE source = ?", (playlist.source,)
+    ).fetchone()
+    if folder is None and (known is None or known[3] is None):
+        playlist_sources.remember_file(connection, playlist.source)
     connection.execute("DELETE FROM removed_playlists WHERE source = ?", (playlist.source,))
     ensured = ensure(connection, playlist.entries, key=key)
     new = {entry.position: track_id for entry, track_id in zip(playlist.entries, ensured.ids, strict=True)}
@@ -176,6 +181,15 @@ def note_state(connection: sqlite3.Connection, playlist_id: int, source_state: s
     )
 
 
+def release(connection: sqlite3.Connection, playlist_id: int) -> None:
+    """Takes a playlist out of its folder, which is not followed any more: from now on it counts as imported by name."""
+    source, status = connection.execute(
+        "UPDATE playlists SET folder = NULL WHERE id = ? RETURNING source, status", (playlist_id,)
+    ).fetchone()
+    if status == Status.PRESENT:
+        playlist_sources.remember_file(connection, source)
+
+
 def set_status(connection: sqlite3.Connection, playlist_id: int, status: Status) -> bool:
     """Marks a playlist as missing or present, and returns whether that is a change."""
     changed = connection.execute(
@@ -189,14 +203,12 @@ def set_status(connection: sqlite3.Connection, playlist_id: int, status: Status)
 def remove(connection: sqlite3.Connection, playlist_id: int) -> None:
     """Deletes a playlist, and the tracks that no other playlist holds. Manual decisions stay.
 
-    That it was removed is remembered: see :func:`removed_sources`.
+    That it was removed is remembered (see :func:`removed_sources`), that it was imported by name is not.
     """
     held = set(_positions(connection, playlist_id).values())
-    connection.execute(
-        "INSERT INTO removed_playlists (source) SELECT source FROM playlists WHERE id = ? ON CONFLICT DO NOTHING",
-        (playlist_id,),
-    )
-    connection.execute("DELETE FROM playlists WHERE id = ?", (playlist_id,))
+    (source,) = connection.execute("DELETE FROM playlists WHERE id = ? RETURNING source", (playlist_id,)).fetchone()
+    playlist_sources.forget(connection, source)
+    connection.execute("INSERT INTO removed_playlists (source) VALUES (?) ON CONFLICT DO NOTHING", (source,))
     metadata.bump(connection, "playlists")
     delete_orphans(connection, held)
 

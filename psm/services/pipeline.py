@@ -19,8 +19,8 @@ from psm.services.libraries import add_library, added_notes, real_folder, shown
 from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
-from psm.services.playlists import ImportResult, import_playlists, pull
-from psm.services.playlists_file import PlaylistSources, keep, known_sources, recall
+from psm.services.playlists import ImportResult, follow, import_playlists, pull
+from psm.services.playlists_file import keep, restore
 from psm.services.scanning import scan
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def build(
     started = now()
     connection = db.connection
     folders, files = _playlist_sources(playlist_paths)
-    recalled = recall(db, config.folder)
+    restore(db, config.folder)
     notes = _add_libraries(db, config, library_folders, now=now, on_wait=on_wait)
 
     def unless_stopped(due: bool, stage: Callable[[], T]) -> T | None:
@@ -100,11 +100,13 @@ def build(
         now=now,
         on_wait=on_wait,
     )
-    named = [*recalled.files, *(os.fsencode(f) for f in files)]
+    named = [os.fsencode(f) for f in files]
     imported = unless_stopped(bool(named), lambda: import_playlists(db, named, clock=now, progress=progress, stop=stop))
-    followed = [*_playlist_folders(db, config, recalled), *folders]
+    if folders:
+        follow(db, folders)
     pulled = unless_stopped(
-        pull_playlists or bool(folders), lambda: pull(db, followed, clock=now, progress=progress, stop=stop)
+        pull_playlists or bool(folders),
+        lambda: pull(db, config.playlists.folders, clock=now, progress=progress, stop=stop),
     )
     unkept = keep(db, config.folder)
     decided = unless_stopped(True, lambda: sync(db, config.folder, now=now()))
@@ -163,10 +165,3 @@ def _add_libraries(
     for path in paths:
         notes += added_notes(add_library(db, config.folder, path, now=now, on_wait=on_wait))
     return notes
-
-
-def _playlist_folders(db: Database, config: Config, recalled: PlaylistSources) -> list[Path]:
-    """The configured folders, and those in which playlists were found before."""
-    configured = [os.fsencode(folder.absolute()) for folder in config.playlists.folders]
-    every = dict.fromkeys([*configured, *known_sources(db).folders, *recalled.folders])
-    return [Path(os.fsdecode(folder)) for folder in every]

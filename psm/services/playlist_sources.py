@@ -1,5 +1,6 @@
 """Where playlist files are, and whether they changed: folders walked, files read whole, states compared."""
 
+import codecs
 import hashlib
 import os
 import stat
@@ -8,10 +9,25 @@ from dataclasses import dataclass, field
 
 from psm.errors import PsmError
 from psm.export import manifest
+from psm.models import GENERATED_MARK, GENERATED_XSPF_REL
 from psm.progress import StopSignal
 from psm.providers import VERSION
 
 _LARGEST_BYTES = 64 * 1024 * 1024
+_START_BYTES = 8 * 1024
+_MARKS = (b"\n" + GENERATED_MARK.encode(), GENERATED_XSPF_REL.encode())
+# The first lines of the report's tables as psm.report writes them, which is not loaded for this; a test compares them.
+_REPORT_HEADERS = frozenset(
+    {
+        b"rank,wanted_by,artists,title,album,duration_s,isrc,playlists",
+        b"missing,wanted,owned,artist,album,titles,playlists",
+        b"playlist,share,tracks,found,missing,provider,source",
+        b"score,confidence,wanted,file,method,reasons,path,playlists",
+        b"group,kind,song,album,codec,bitrate_kbps,duration_s,size_bytes,path",
+        b"problems,artists,title,album,path",
+    }
+)
+_REPORT_JSON = b'{\n "psm": "report",\n'
 _RACY_NS = 2 * 10**9
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -62,7 +78,7 @@ class SourceState:
 class Walk:
     """What lies below a folder of playlists. Paths are absolute and real.
 
-    ``files`` are all that are not hidden, sorted; ``own`` those that psm exported there, which are not among them.
+    ``files`` are all that are not hidden, sorted; ``own`` those that psm wrote there, which are not among them.
     ``names`` holds, for every folder that was listed without error, all the names in it.
     """
 
@@ -118,13 +134,13 @@ def walk(root: bytes, *, stop: StopSignal) -> Walk:
             problems.append((folder, _reason(e)))
             continue
         names[folder] = frozenset(entry.name for entry in entries)
-        exported = _exported(folder) if manifest.NAME in names[folder] else frozenset()
+        listed = _listed_names(folder) if manifest.NAME in names[folder] else frozenset()
         for entry in entries:
             if entry.name.startswith(b"."):
                 continue
             if _is_folder(entry):
                 waiting.append(os.path.realpath(entry.path) if entry.is_symlink() else entry.path)
-            elif entry.name in exported:
+            elif entry.name in listed and _says_that_psm_wrote_it(entry.path):
                 own.append(entry.path)
             else:
                 files.append(entry.path)
@@ -170,12 +186,36 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
-def _exported(folder: bytes) -> frozenset[bytes]:
+def is_report(path: bytes, data: bytes) -> bool:
+    """Whether this is a file of psm's own report, which lists tracks as a playlist does."""
+    name, _, ending = os.path.basename(path).rpartition(b".")
+    if not name.startswith(b"psm-"):
+        return False
+    start = data.removeprefix(codecs.BOM_UTF8)
+    return (ending == b"csv" and start.partition(b"\r\n")[0] in _REPORT_HEADERS) or (
+        ending == b"json" and start.startswith(_REPORT_JSON)
+    )
+
+
+def _listed_names(folder: bytes) -> frozenset[bytes]:
     """The names of the files that psm wrote into this folder, from the manifest it keeps there."""
     try:
         return frozenset(os.fsencode(entry.name) for entry in manifest.read(folder))
     except (OSError, manifest.ManifestDamaged, manifest.ManifestNewer):
         return frozenset()  # the files say themselves that psm wrote them
+
+
+def _says_that_psm_wrote_it(path: bytes) -> bool:
+    """Whether a file begins as psm's playlists do. A person may have saved one of their own under a name that psm used.
+
+    Only the beginning is read: an export folder may hold thousands of them, and is walked at every build.
+    """
+    try:
+        with open(os.open(path, _OPEN_FLAGS), "rb") as file:
+            start = file.read(_START_BYTES)
+    except OSError:
+        return False
+    return any(mark in start for mark in _MARKS)
 
 
 def _reason(error: OSError) -> str:

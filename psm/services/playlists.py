@@ -1,5 +1,6 @@
 """Takes playlists in: files and folders by name, and the configured folders that ``psm build`` keeps up with."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psm.abandon import abandonable
-from psm.db import Database, playlists
+from psm.db import Database, playlist_sources, playlists
 from psm.db.playlists import KnownSource, StoredPlaylist
+from psm.errors import UsageError
 from psm.match import track_key
 from psm.models import Playlist, PlaylistEntry, RowError, SourcePlaylist, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
@@ -17,11 +19,15 @@ from psm.services.playlist_sources import (
     SourceState,
     Unreadable,
     Walk,
+    is_report,
     read_content,
     source_path,
     stat_of,
     walk,
 )
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())  # without logging set up, Python would print the traceback
 
 Clock = Callable[[], float]
 
@@ -61,10 +67,12 @@ class ImportResult:
     """What an import did.
 
     ``missing`` are the playlists whose file is proven to have left its playlists folder: they are kept, out of every
-    export, until it returns. ``gone`` are those whose file is not there although they were imported by name, or without
-    such a proof: they stay as they are. ``notes`` are files that are no playlists, ``own`` those that psm wrote itself.
-    Row problems are told when a source is read, so not again for those that did not change. ``complete`` is false when
-    it was stopped early.
+    export, until it returns. ``gone`` are those whose file is not there although they were imported by name, or
+    without such a proof: they stay as they are. ``absent`` are remembered files that are not there and that the
+    database holds no playlist of, as after its loss. ``released`` are playlists whose folder is not followed any more:
+    from now on they count as imported by name. ``notes`` are files that are no playlists, ``own`` those that psm wrote
+    itself. Row problems are told when a source is read, so not again for those that did not change. ``complete`` is
+    false when it was stopped early.
     """
 
     added: tuple[PlaylistChange, ...] = ()
@@ -72,6 +80,8 @@ class ImportResult:
     unchanged: tuple[PlaylistChange, ...] = ()
     missing: tuple[Playlist, ...] = ()
     gone: tuple[Playlist, ...] = ()
+    absent: tuple[bytes, ...] = ()
+    released: tuple[Playlist, ...] = ()
     row_problems: tuple[RowProblems, ...] = ()
     problems: tuple[SourceProblem, ...] = ()
     notes: tuple[SourceProblem, ...] = ()
@@ -116,33 +126,91 @@ def pull(
     progress: ProgressCallback = no_progress,
     stop: StopSignal | None = None,
 ) -> ImportResult:
-    """Brings the database up to date with the playlists ``folders`` and with every file that was imported before.
+    """Brings the database up to date with ``folders`` (the configured ones) and with everything that is remembered.
 
     A source that did not change costs one ``stat``. A playlist goes missing only on proof that its file has left a
-    folder that was listed, and comes back with its file.
+    folder that was listed, and comes back with its file. A folder that is neither among ``folders`` nor remembered is
+    not followed any more; its playlists stay.
     """
     stop = stop or NeverStop()
     intake = _Intake(db, clock, progress, stop)
-    walks = [found for folder in folders if (found := intake.walk(os.fsencode(folder))) is not None]
+    remembered = playlist_sources.remembered(db.connection)
+    followed = dict.fromkeys([*(os.fsencode(folder.absolute()) for folder in folders), *remembered.folders])
+    walks = [found for folder in followed if (found := intake.walk(folder)) is not None]
     targets = {file: _Target(file, folder=w.root) for w in reversed(walks) for file in w.files if provider_for(file)}
-    for source, known in intake.known.items():
-        if source not in targets and known.playlist.status is Status.PRESENT:
-            targets[source] = _Target(source, quiet_when_gone=True)
+    by_name = [k.playlist.source for k in intake.known.values() if _is_looked_for(k.playlist)]
+    for source in (*by_name, *remembered.files):
+        targets.setdefault(source, _Target(source, quiet_when_gone=True))
     intake.take([targets[source] for source in sorted(targets)])
-    intake.settle_absent({w.root: w for w in walks})
+    intake.settle_absent(walks)
+    intake.release_all_but(followed)
     return intake.result()
 
 
 def remove(db: Database, playlist: str) -> Playlist:
     """Deletes the playlist of this name or id, and returns it. Manual decisions for its tracks stay.
 
-    Raises UsageError when there is none, or more than one. A playlist whose file is still in a playlists folder is
-    taken in again by the next :func:`pull`.
+    A file that was imported by name is not remembered any longer; the folder of the playlist is. Raises UsageError
+    when there is none, or more than one. A playlist whose file is still in a playlists folder is taken in again by the
+    next :func:`pull`.
     """
     with db.transaction() as connection:
         found = playlists.find_playlist(connection, playlist)
         playlists.remove(connection, found.id)
     return found
+
+
+def follow(db: Database, folders: Sequence[Path]) -> None:
+    """Remembers folders whose playlists every later :func:`pull` is to keep up with."""
+    with db.transaction() as connection:
+        for folder in folders:
+            playlist_sources.remember_folder(connection, os.path.realpath(os.fsencode(folder)))
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A remembered source that is no longer. ``released`` are the playlists of that folder: they stay."""
+
+    path: bytes
+    released: tuple[Playlist, ...] = ()
+
+
+def forget(db: Database, path: bytes) -> Forgotten:
+    """Stops following a folder, or looking for a file that was imported by name and is not there any more.
+
+    Its playlists count as imported by name from then on. :raises UsageError: when it is not remembered, or is the file
+    of a playlist that the database holds.
+    """
+    absolute = os.path.abspath(path)
+    with db.transaction() as connection:
+        remembered = playlist_sources.remembered(connection)
+        names = (absolute, os.path.realpath(absolute), source_path(absolute))
+        found = next((name for name in names if name in (*remembered.folders, *remembered.files)), None)
+        if found is None:
+            listed = "\n".join(f"  {_shown(name)}" for name in (*remembered.folders, *remembered.files))
+            raise UsageError(
+                f"{_shown(path)} is not among what psm remembers. "
+                + (f"Those are:\n{listed}" if listed else "There is nothing: see psm playlist list.")
+            )
+        known = playlists.known_sources(connection)
+        if found in known:
+            raise UsageError(
+                f"{_shown(path)} is a playlist: psm playlist remove {known[found].playlist.id} removes it."
+            )
+        playlist_sources.forget(connection, found)
+        released = tuple(k.playlist for k in known.values() if k.playlist.folder == found)
+        for playlist in released:
+            playlists.release(connection, playlist.id)
+    return Forgotten(found, released)
+
+
+def _is_looked_for(playlist: Playlist) -> bool:
+    """Whether the source is looked for by its own name: one that left its folder comes back when the folder has it."""
+    return playlist.status is Status.PRESENT or playlist.folder is None
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +246,7 @@ class _Intake:
     def __init__(self, db: Database, clock: Clock, progress: ProgressCallback, stop: StopSignal) -> None:
         self.known = playlists.known_sources(db.connection)
         self.problems: list[SourceProblem] = []
+        self._roots: set[bytes] = set()
         self._db = db
         self._clock = clock
         self._progress = progress
@@ -188,22 +257,31 @@ class _Intake:
         self._missing: list[Playlist] = []
         self._absent: list[KnownSource] = []
         self._gone: list[Playlist] = []
+        self._away: list[bytes] = []
+        self._released: list[Playlist] = []
         self._rows: list[RowProblems] = []
         self._notes: list[SourceProblem] = []
         self._own: list[bytes] = []
 
     def walk(self, folder: bytes) -> Walk | None:
         """Lists a folder, None when it cannot be."""
-        walked: list[Walk] = []
+        found: Walk | None = None
         try:
-            walked += abandonable((walk(path, stop=self._stop) for path in (folder,)), stop=self._stop)
+            for root, listed in abandonable(self._listing(folder), stop=self._stop):
+                self._roots.add(root)
+                found = listed
         except Unreadable as e:
             self.problems.append(SourceProblem(folder, str(e)))
-        for found in walked:
+        if found is not None:
             self.problems += [SourceProblem(path, reason) for path, reason in found.problems]
             self._own += found.own
-            return found
-        return None
+        return found
+
+    def _listing(self, folder: bytes) -> Iterator[tuple[bytes, Walk | None]]:
+        """The folder's real path first: it is known also when the folder cannot be listed."""
+        root = os.path.realpath(folder)
+        yield root, None
+        yield root, walk(root, stop=self._stop)
 
     def take(self, targets: Sequence[_Target]) -> None:
         """Looks at every target once and stores what it says."""
@@ -213,22 +291,36 @@ class _Intake:
             name = os.path.basename(looked.target.path).decode("utf-8", "backslashreplace")
             self._progress(Progress("playlists", done, len(once), name))
 
-    def settle_absent(self, walks: dict[bytes, Walk]) -> None:
+    def settle_absent(self, walks: Sequence[Walk]) -> None:
         """Decides, for known sources that are not there, whether that is proven."""
         if self._stop.is_set():
             return
         for known in self._absent:
-            listing = walks.get(known.playlist.folder or b"")
-            if listing is not None and listing.proves_gone(known.playlist.source):
+            if any(w.root == known.playlist.folder and w.proves_gone(known.playlist.source) for w in walks):
                 with self._db.transaction() as connection:
                     playlists.set_status(connection, known.playlist.id, Status.MISSING)
                 self._missing.append(known.playlist)
             else:
                 self._gone.append(known.playlist)
 
+    def release_all_but(self, followed: Iterable[bytes]) -> None:
+        """Lets go of the playlists whose folder is not followed any more. Nothing is looked for on disk."""
+        if self._stop.is_set():
+            return
+        folders = {None, *followed, *self._roots}
+        with self._db.snapshot() as connection:
+            free = [p for p in playlists.all_playlists(connection) if p.folder not in folders]
+        if free:
+            with self._db.transaction() as connection:
+                for playlist in free:
+                    playlists.release(connection, playlist.id)
+        self._released += free
+
     def result(self) -> ImportResult:
         """All that happened."""
         return ImportResult(
+            absent=tuple(self._away),
+            released=tuple(self._released),
             added=tuple(self._added),
             updated=tuple(self._updated),
             unchanged=tuple(self._unchanged),
@@ -262,11 +354,18 @@ class _Intake:
         if before is not None and before.digest == content.state.digest:
             return _Looked(target, state=content.state)
         try:
+            if is_report(target.path, content.data):
+                raise WrittenByPsm
             return _Looked(target, state=content.state, playlist=provider.read(content.data, target.path))
         except WrittenByPsm as e:
             return _Looked(target, problem=str(e), own=True)
         except NoPlaylist as e:
             return _Looked(target, problem=str(e), no_playlist=is_shared(target.path))
+        except Exception as e:  # a worker boundary: one file that a provider stumbles over must not end every build
+            logger.exception("%s cannot be read", _shown(target.path))
+            return _Looked(
+                target, problem=f"psm has a defect here ({type(e).__name__}); please report it, with the file"
+            )
 
     def _settled_state(self, target: _Target) -> SourceState | None:
         """The state of which the database already says all that there is to say; None when it must be read again."""
@@ -281,6 +380,10 @@ class _Intake:
         target, known = looked.target, self.known.get(looked.target.path)
         if looked.own and not target.named:
             self._own.append(target.path)
+        elif looked.gone and known is None:
+            self._away.append(target.path)
+        elif looked.gone and known is not None and known.playlist.status is not Status.PRESENT:
+            pass  # it went missing before, and still is
         elif looked.gone and known is not None:
             self._absent.append(known)
         elif looked.problem is not None:

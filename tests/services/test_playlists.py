@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from psm.db import Database, metadata, playlists, tracks
 from psm.errors import UsageError
 from psm.export import manifest
-from psm.models import GENERATED_MARK, PlaylistEntry, Status
+from psm.models import GENERATED_MARK, PlaylistEntry, SourcePlaylist, Status
 from psm.progress import Progress
+from psm.providers import VERSION
+from psm.providers.m3u import M3u
+from psm.report.model import Report, Summary
+from psm.report.render import render
 from psm.services import playlist_sources
 from psm.services.playlists import ImportResult, import_playlists, key_of, pull, remove
 
@@ -186,8 +190,8 @@ def test_files_that_are_no_playlists_are_noted_in_a_folder_and_problems_by_name(
 
 def test_what_psm_wrote_is_left_out_of_folders_and_named_when_asked_for(db: Database, folder: Path) -> None:
     (folder / "own.m3u8").write_text(f"#EXTM3U\n{GENERATED_MARK}written by psm\nx.mp3\n")
-    write(folder / "listed.m3u8", "one")
-    entry = manifest.ManifestEntry("o", "p", "q", "listed.m3u8", ("0" * 64,))
+    (folder / "listed.m3u8").write_text(f"#EXTM3U\n{GENERATED_MARK}written by psm\nx.mp3\n")
+    entry = manifest.ManifestEntry(name="listed.m3u8", hashes=("0" * 64,), owner="o", profile="p", playlist="q")
     manifest.write(os.fsencode(folder), [entry])
 
     result = take(db, folder)
@@ -351,7 +355,7 @@ def test_a_psm_that_reads_more_reads_known_files_again(db: Database, folder: Pat
         playlists.note_state(connection, 1, "0:from:another:version", folder=None)
 
     assert names(build(db, folder).unchanged) == ["a"]
-    assert playlists.known_sources(db.connection)[os.fsencode(file)].source_state.startswith("1:")
+    assert playlists.known_sources(db.connection)[os.fsencode(file)].source_state.startswith(f"{VERSION}:")
 
 
 def test_a_playlist_whose_file_left_the_folder_is_missing_until_it_returns(db: Database, folder: Path) -> None:
@@ -524,3 +528,66 @@ def test_after_any_changes_the_present_playlists_are_the_files(
             build(db, root)
             present = playlists.all_playlists(db.connection, status=Status.PRESENT)
             assert {p.name: titles(db, p.name) for p in present} == state
+
+
+# What psm wrote itself
+
+
+def exported(folder: Path, name: str, content: bytes) -> None:
+    """A file in an export folder, as psm lists it there."""
+    (folder / name).write_bytes(content)
+    entry = manifest.ManifestEntry(name=name, hashes=("0" * 64,), owner="o", profile="p", playlist="q")
+    manifest.write(os.fsencode(folder), [entry])
+
+
+def test_a_person_s_own_list_under_a_name_that_psm_used_is_taken_in(db: Database, folder: Path) -> None:
+    exported(folder, "m.m3u", b"#EXTM3U\n#EXTINF:1,Mine - Own\nz.flac\n")
+
+    result = build(db, folder)
+
+    assert (names(result.added), result.own) == (["m"], ())
+
+
+def test_what_psm_exported_into_a_playlists_folder_is_left_out_unread(db: Database, folder: Path) -> None:
+    exported(folder, "m.m3u", f"#EXTM3U\r\n{GENERATED_MARK} x\r\nz.flac\r\n".encode() + b"\xff" * 100_000)
+
+    result = build(db, folder)
+
+    assert (result.added, result.own) == ((), (os.fsencode(folder / "m.m3u"),))
+
+
+def test_no_file_of_psm_s_report_is_taken_in(db: Database, folder: Path) -> None:
+    empty = Report(Summary(*[0] * 12), (), (), (), (), (), ())
+    made = {file.name: file.content for file in render(empty, ("csv", "json", "html"))}
+    assert {"psm-missing-tracks.csv", "psm-bad-files.csv", "psm-report.json"} <= set(made)
+    for name, content in made.items():
+        (folder / name).write_bytes(content)
+    (folder / "psm-mine.csv").write_text("Title,Artist\nA,B\n")
+
+    result = build(db, folder)
+
+    assert {os.fsdecode(os.path.basename(path)) for path in result.own} == {n for n in made if not n.endswith("html")}
+    assert (names(result.added), result.notes) == (["psm-mine"], ())
+    assert take(db, folder / "psm-missing-tracks.csv").nothing_used
+
+
+# Whatever happens
+
+
+def test_a_file_that_a_provider_stumbles_over_is_a_problem_of_its_own(
+    db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(folder / "bad.m3u", "one")
+    (folder / "good.csv").write_text("Title\nA\n")
+
+    def stumble(*_: object) -> SourcePlaylist:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(M3u, "read", stumble)
+    result = build(db, folder)
+
+    assert names(result.added) == ["good"]
+    [problem] = result.problems
+    assert problem.path == os.fsencode(folder / "bad.m3u")
+    assert "OverflowError" in problem.reason
+    assert "too large" in caplog.text
