@@ -89,8 +89,8 @@ def walk(
     Every folder that is entered is yielded, with or without music; one that is ignored for its name is not entered. A
     folder that cannot be listed is yielded with its ``error``, and the walk goes on. ``others`` are the real paths of
     other libraries: a link into one of them is not followed, since its files are found there. ``stop`` is looked at
-    before each folder and ends the walk: ask it, whether the walk was complete. Nothing is opened but folders and marker
-    files.
+    before each folder and ends the walk: ask it, whether the walk was complete. Nothing is opened but folders and
+    marker files.
     """
     library = _Library(root, policy, follow_symlinks=follow_symlinks, others=others)
     first, seen = library.due(below)
