@@ -1,11 +1,12 @@
 """Runs psm as a person does: a process of its own, with a home of its own."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,20 @@ class Psm:
 def kill_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """Sends a signal to a started command and its workers, as a terminal does."""
     os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def lock_holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock while the block runs; closing its stdin lets go of it."""
+    script = (
+        "import sys; from pathlib import Path; from psm.locks import hold\n"
+        "with hold(Path(sys.argv[1]), what='psm scan'):\n print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield holder
+        finally:
+            holder.kill()

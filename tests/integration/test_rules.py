@@ -2,14 +2,12 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.factories import write_flac
-from tests.running import Psm
+from tests.running import Psm, lock_holder
 
 HEADER = "Track Name,Artist Name(s),Album Name,Track Duration (ms),ISRC\n"
 
@@ -133,28 +131,12 @@ def test_rule_07_psm_never_reacts_to_itself(psm: Psm, root: Path, playlist: Path
 
 def test_rule_08_nothing_waits_for_ever(psm: Psm, root: Path) -> None:
     psm("scan", root)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pathlib import Path; from psm.locks import hold\n"
-            "with hold(Path(sys.argv[1]), what='psm scan'):\n print('held', flush=True); sys.stdin.read()",
-            f"{psm.database}.scan.lock",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with psm.start("scan", "--quick") as waiting:
-            assert waiting.stderr is not None
-            assert str(holder.pid) in waiting.stderr.readline()
-            waiting.terminate()
-            waiting.communicate(timeout=60)
-            assert waiting.returncode == 130
-        holder.kill()
+    with lock_holder(Path(f"{psm.database}.scan.lock")) as holder, psm.start("scan", "--quick") as waiting:
+        assert waiting.stderr is not None
+        assert str(holder.pid) in waiting.stderr.readline()
+        waiting.terminate()
+        waiting.communicate(timeout=60)
+        assert waiting.returncode == 130
 
 
 def test_rule_09_work_that_failed_is_done_by_the_next_run(psm: Psm, root: Path, playlist: Path) -> None:

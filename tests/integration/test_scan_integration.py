@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import write_flac
-from tests.running import Psm, kill_group
+from tests.running import Psm, kill_group, lock_holder
 
 DEADLINE_S = 60.0
 
@@ -108,29 +108,13 @@ def test_a_drive_inside_the_library_that_is_unmounted_keeps_its_rows(psm: Psm, t
 def test_a_second_scan_waits_for_the_first_and_says_for_whom(psm: Psm, tmp_path: Path) -> None:
     root = make_library(tmp_path / "music", 3)
     psm("scan", root)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pathlib import Path; from psm.locks import hold\n"
-            "with hold(Path(sys.argv[1]), what='psm scan'):\n print('held', flush=True); sys.stdin.read()",
-            f"{psm.database}.scan.lock",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    waiting = psm.start("scan", "--quick")
-    assert waiting.stderr is not None
-    said = waiting.stderr.readline()
-    assert f"process {holder.pid}" in said
-    holder.stdin.close()
-    holder.wait(timeout=DEADLINE_S)
-    holder.stdout.close()
-    output, _ = waiting.communicate(timeout=DEADLINE_S)
+    with lock_holder(Path(f"{psm.database}.scan.lock")) as holder:
+        waiting = psm.start("scan", "--quick")
+        assert waiting.stderr is not None
+        assert f"process {holder.pid}" in waiting.stderr.readline()
+        assert holder.stdin is not None
+        holder.stdin.close()
+        output, _ = waiting.communicate(timeout=DEADLINE_S)
     assert waiting.returncode == 0
     assert "3 files" in output
 
