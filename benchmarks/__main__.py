@@ -51,9 +51,10 @@ for folder, _, names in os.walk(sys.argv[1]):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The median wall time of a command, in seconds, and its largest resident memory, in MB."""
+    """The wall time of a command and what it used of the processors, in seconds; its largest resident memory, in MB."""
 
     seconds: float
+    cpu_s: float
     peak_mb: float
 
 
@@ -128,11 +129,16 @@ def compare(name: str, command: Sequence[str], other: str, plain_command: Sequen
 
 
 def median(timings: Sequence[Timing]) -> Timing:
-    return Timing(statistics.median(t.seconds for t in timings), max(t.peak_mb for t in timings))
+    return Timing(
+        statistics.median(t.seconds for t in timings),
+        statistics.median(t.cpu_s for t in timings),
+        max(t.peak_mb for t in timings),
+    )
 
 
 def row(name: str, timing: Timing, beside: str = "") -> None:
-    print(f"{name:28} {timing.seconds:7.2f} s {timing.peak_mb:6.0f} MB   {beside}".rstrip(), flush=True)
+    cpu = f"(processor {timing.cpu_s:.2f} s)"
+    print(f"{name:28} {timing.seconds:7.2f} s {cpu:22} {timing.peak_mb:6.0f} MB   {beside}".rstrip(), flush=True)
 
 
 def once(command: Sequence[str]) -> Timing:
@@ -144,7 +150,7 @@ def once(command: Sequence[str]) -> Timing:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
-    return Timing(seconds, usage.ru_maxrss / 1024)
+    return Timing(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 _environment: dict[str, str] = {}
