@@ -249,9 +249,10 @@ class DecisionKind(StrEnum):
 class Decision:
     """A manual decision: it outlives re-match, rescan, rename and a rebuilt database.
 
-    ``track_key`` is :attr:`Track.key`. The file is named by its library, path and fingerprint, and by ``file_id``
-    while the
-    database knows it (None when it does not, and for ``none``). ``decided_at`` is ISO 8601, UTC.
+    ``track_key`` is :attr:`Track.key`. The file is named by its library, path and fingerprint as they are now, and by
+    ``file_id`` while the database knows it (None when it does not, and for ``none``). ``said_*`` are the names that
+    ``psm-overrides.yaml`` had for it when psm last read or wrote that: only a name that differs from these was changed
+    by hand. ``decided_at`` is ISO 8601, UTC.
     """
 
     track_key: str
@@ -262,3 +263,6 @@ class Decision:
     file_fingerprint: str | None = None
     file_id: int | None = None
     decided_at: str = ""
+    said_library: str | None = None
+    said_path: bytes | None = None
+    said_fingerprint: str | None = None

@@ -1,7 +1,9 @@
 """``decisions``: what a person decided for a track, by hand and for good.
 
 A decision names its track by key and its file by library, path and fingerprint, so that it holds in any database;
-``file_id`` is what those names stand for in this one. The changing functions want ``db.transaction(durable=True)``.
+``file_id`` is what those names stand for in this one. Finding a file again (:func:`resolve`) brings the names up to
+date, and never what psm-overrides.yaml said (``said_*``): without that, a line that psm could not write would look like
+one that a person changed. The changing functions want ``db.transaction(durable=True)``.
 """
 
 import sqlite3
@@ -14,7 +16,10 @@ from psm.db import metadata, tracks
 from psm.db.matches import queue_tracks
 from psm.models import Decision, DecisionKind
 
-_COLUMNS = "track_key, track_label, kind, file_library, file_path, file_fingerprint, file_id, decided_at"
+_COLUMNS = (
+    "track_key, track_label, kind, file_library, file_path, file_fingerprint, file_id, decided_at, "
+    "said_library, said_path, said_fingerprint"
+)
 _CHUNK = 500
 
 
@@ -90,22 +95,29 @@ def resolve(connection: sqlite3.Connection) -> frozenset[str]:
     return replace_all(connection, resolved(connection, all_decisions(connection)))
 
 
-def resolved(connection: sqlite3.Connection, decisions: Iterable[Decision]) -> list[Decision]:
+def resolved(
+    connection: sqlite3.Connection, decisions: Iterable[Decision], *, path_first: bool = False
+) -> list[Decision]:
     """``decisions`` with the file that each means now, and with that file's present names.
 
-    The row of ``file_id`` while it is present; else the present row at the library and path; else the one present row
-    with the fingerprint (one that two files share identifies neither). A missing row keeps the decision, so that a file
-    that comes back gets it back. A decision without a library means the one library that holds its path; its path may
-    be absolute.
+    The row of ``file_id`` keeps its decision wherever it is and whatever it sounds like now, also while it is missing:
+    a copy that was there all along is another file. Only a file that took a missing one's place later takes over its
+    ``set``. A decision without a row means the file at the library and path; but when that sounds otherwise, and one
+    present file has the fingerprint, it means that one (names swap, audio does not), unless ``path_first``: the path
+    was just written by hand. One fingerprint that two files share identifies neither. A decision without a library
+    means the one library that holds its path; its path may be absolute.
     """
-    return [_resolved(connection, d) if d.kind is not DecisionKind.NONE else d for d in decisions]
+    return [
+        _resolved(connection, d, path_first=path_first) if d.kind is not DecisionKind.NONE else d for d in decisions
+    ]
 
 
-def _resolved(connection: sqlite3.Connection, decision: Decision) -> Decision:
+def _resolved(connection: sqlite3.Connection, decision: Decision, *, path_first: bool) -> Decision:
     known = _row_of_id(connection, decision)
-    if known is None or not known.present:
-        found = _find(connection, decision)
-        known = found if found is not None and (found.present or known is None) else known
+    if known is None:
+        known = _find(connection, decision, path_first=path_first)
+    elif not known.present and decision.kind is DecisionKind.SET:
+        known = _successor(connection, known) or known
     if known is None:
         return replace(decision, file_id=None)
     return replace(
@@ -145,11 +157,27 @@ def _row_of_id(connection: sqlite3.Connection, decision: Decision) -> _Row | Non
     return None
 
 
-def _find(connection: sqlite3.Connection, decision: Decision) -> _Row | None:
-    """The present file that a decision names; else the missing one that was last at its path."""
-    return (
-        _at_path(connection, decision) or _with_fingerprint(connection, decision) or _missing_at(connection, decision)
-    )
+def _successor(connection: sqlite3.Connection, gone: _Row) -> _Row | None:
+    """The file that was put in the place of a missing one, by whoever got it in a better version."""
+    found = connection.execute(
+        f"{_ROW} JOIN library_files g ON g.library_id = f.library_id AND g.path = f.path "
+        "WHERE g.id = ? AND f.status = 'present' AND f.first_seen >= g.missing_since",
+        (gone.id,),
+    ).fetchone()
+    return None if found is None else _row(found)
+
+
+def _find(connection: sqlite3.Connection, decision: Decision, *, path_first: bool) -> _Row | None:
+    """The file that the names of a decision mean, those of its audio and of its place, when no row is known."""
+    here = _at_path(connection, decision)
+    gone = _missing_at(connection, decision)
+    if path_first:
+        return here or gone or _with_fingerprint(connection, decision)
+    wanted = decision.file_fingerprint
+    for row in (here, gone):
+        if row is not None and (wanted is None or row.fingerprint == wanted):
+            return row
+    return _with_fingerprint(connection, decision) or here or gone
 
 
 def _with_fingerprint(connection: sqlite3.Connection, decision: Decision) -> _Row | None:
@@ -239,7 +267,8 @@ def _write(connection: sqlite3.Connection, wanted: Mapping[str, Sequence[Decisio
     for key in differing:
         connection.execute("DELETE FROM decisions WHERE track_key = ?", (key,))
         connection.executemany(
-            f"INSERT INTO decisions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_values(d) for d in wanted[key]]
+            f"INSERT INTO decisions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_values(d) for d in wanted[key]],
         )
     changed = frozenset(key for key in differing if _effect(stored.get(key, [])) != _effect(wanted[key]))
     if changed:
@@ -259,12 +288,12 @@ def _values(decision: Decision) -> tuple[object, ...]:
     d = decision
     return (
         *(d.track_key, d.track_label, d.kind.value, d.file_library, d.file_path, d.file_fingerprint, d.file_id),
-        d.decided_at,
+        *(d.decided_at, d.said_library, d.said_path, d.said_fingerprint),
     )
 
 
 def _decision(row: Sequence[object]) -> Decision:
-    key, label, kind, library, path, fingerprint, file_id, decided_at = row
+    key, label, kind, library, path, fingerprint, file_id, decided_at, said_library, said_path, said_fingerprint = row
     return Decision(
         track_key=str(key),
         track_label=str(label),
@@ -274,4 +303,7 @@ def _decision(row: Sequence[object]) -> Decision:
         file_fingerprint=None if fingerprint is None else str(fingerprint),
         file_id=None if file_id is None else int(str(file_id)),
         decided_at=str(decided_at),
+        said_library=None if said_library is None else str(said_library),
+        said_path=said_path if isinstance(said_path, bytes) else None,
+        said_fingerprint=None if said_fingerprint is None else str(said_fingerprint),
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from psm.config import Config
 from psm.db import Database, decisions, files, libraries, matches
 from psm.errors import UsageError
-from psm.ingest.library import locate
-from psm.models import Decision, DecisionKind, Library, LibraryFile, Match, Status, Track
+from psm.ingest.targets import locate
+from psm.models import Decision, DecisionKind, Library, LibraryFile, Match, Track
 from psm.services.matching import match_tracks
 from psm.services.overrides import change, iso_utc
 
@@ -91,7 +91,7 @@ def _known_at(db: Database, library: Library, path: bytes) -> LibraryFile | None
     present = files.at_path(db.connection, library.id, path)
     if present is not None:
         return present
-    missing = files.known_at(db.connection, library.id, path, status=Status.MISSING)
+    missing = files.missing_at(db.connection, library.id, path)
     return None if missing is None else files.get(db.connection, missing.id)
 
 

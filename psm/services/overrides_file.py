@@ -141,6 +141,16 @@ def quoted(text: str) -> str:
     return '"' + "".join(_escaped(c) for c in text) + '"'
 
 
+def is_isrc(text: str) -> bool:
+    """Whether this is an ISRC as entries carry it, in capitals and without separators."""
+    return _ISRC.fullmatch(text) is not None
+
+
+def is_recording_id(text: str) -> bool:
+    """Whether this is the MusicBrainz id of a recording, in small letters."""
+    return _UUID.fullmatch(text) is not None
+
+
 def _escaped(c: str) -> str:
     if c in '"\\':
         return "\\" + c

@@ -49,8 +49,8 @@ def held(db: Database, key: str = "name:a|song|") -> list[tuple[str, int | None]
     return sorted((d.kind.value, d.file_id) for d in found)
 
 
-def resolved(db: Database, made: Decision) -> int | None:
-    return decisions.resolved(db.connection, [made])[0].file_id
+def resolved(db: Database, made: Decision, *, path_first: bool = False) -> int | None:
+    return decisions.resolved(db.connection, [made], path_first=path_first)[0].file_id
 
 
 def move_file(db: Database, file: LibraryFile, path: bytes) -> None:
@@ -63,7 +63,6 @@ def move_file(db: Database, file: LibraryFile, path: bytes) -> None:
             path,
             stat=file.stat,
             reading=files.reading_of(connection, file.id),
-            mounted=False,
             reread=False,
             generation=generation,
         )
@@ -127,6 +126,9 @@ class TestStorage:
             file_path=b"caf\xe9/\n\xff.mp3",
             file_fingerprint="audio:1",
             decided_at="2025-10-08T10:00:00Z",
+            said_library="b\u00fccher",
+            said_path=b"caf\xe9.mp3",
+            said_fingerprint="audio:0",
         )
         put(db, made)
         assert decisions.all_decisions(db.connection) == [made]
@@ -177,11 +179,12 @@ class TestWhoIsMatchedAgain:
 
     def test_a_file_that_only_got_another_name_changes_nothing(self, db: Database, track_id: int) -> None:
         file = add_file(db, b"old.mp3")
-        put(db, decision("set", file, key=self.key(db, track_id)))
+        put(db, decision("set", file, key=self.key(db, track_id), said_path=b"said.mp3"))
         move_file(db, file, b"new.mp3")
         with db.transaction() as connection:
             assert decisions.resolve(connection) == frozenset()
-        assert decisions.all_decisions(db.connection)[0].file_path == b"new.mp3"
+        [stored] = decisions.all_decisions(db.connection)
+        assert (stored.file_path, stored.said_path) == (b"new.mp3", b"said.mp3")
         assert metadata.generation(db.connection, "decisions") == 1
 
     def test_a_file_that_is_found_queues_the_track(self, db: Database, track_id: int) -> None:
@@ -211,10 +214,22 @@ class TestWhichFileIsMeant:
         gone = decision("set", other, file_path=b"gone.mp3", file_fingerprint="audio:gone")
         assert resolved(db, gone) is None
 
-    def test_the_file_at_its_path_before_one_with_its_fingerprint(self, db: Database) -> None:
+    def test_the_file_at_its_path_unless_another_one_alone_sounds_like_it(self, db: Database) -> None:
         at_path = add_file(db, b"song.mp3", fingerprint="audio:new")
-        add_file(db, b"other.mp3", fingerprint="audio:old")
-        assert resolved(db, named(file_path=b"song.mp3", file_fingerprint="audio:old")) == at_path.id
+        wanted = named(file_path=b"song.mp3", file_fingerprint="audio:old")
+        assert resolved(db, wanted) == at_path.id
+        other = add_file(db, b"other.mp3", fingerprint="audio:old")
+        assert resolved(db, wanted) == other.id
+        assert resolved(db, wanted, path_first=True) == at_path.id
+        add_file(db, b"copy.mp3", fingerprint="audio:old")
+        assert resolved(db, wanted) == at_path.id
+
+    def test_the_missing_file_that_was_at_its_path_and_sounds_like_it_before_a_copy(self, db: Database) -> None:
+        gone = add_file(db, b"song.mp3", fingerprint="audio:1")
+        lose_file(db, gone)
+        add_file(db, b"song.mp3", fingerprint="audio:2")
+        add_file(db, b"copy.mp3", fingerprint="audio:1")
+        assert resolved(db, named(file_path=b"song.mp3", file_fingerprint="audio:1")) == gone.id
 
     def test_the_one_file_with_its_fingerprint_in_whatever_library(self, db: Database) -> None:
         other = add_library(db, name="other", root=b"/other")
@@ -230,12 +245,28 @@ class TestWhichFileIsMeant:
         lose_file(db, second)
         assert resolved(db, made) is not None
 
-    def test_a_missing_row_keeps_the_decision_until_another_file_answers(self, db: Database) -> None:
+    @pytest.mark.parametrize("kind", ["set", "reject"])
+    def test_a_missing_row_keeps_the_decision_whatever_else_has_its_audio_or_its_place(
+        self, db: Database, kind: str
+    ) -> None:
+        file = add_file(db, b"song.mp3", fingerprint="audio:1")
+        other = add_file(db, b"other.mp3", fingerprint="audio:2")
+        add_file(db, b"copy.mp3", fingerprint="audio:1")
+        lose_file(db, file)
+        move_file(db, other, b"song.mp3")
+        assert resolved(db, decision(kind, file)) == file.id
+
+    def test_a_file_put_in_the_place_of_a_missing_one_takes_over_what_was_chosen_not_what_was_rejected(
+        self, db: Database
+    ) -> None:
         file = add_file(db, b"song.mp3", fingerprint="audio:1")
         lose_file(db, file)
-        assert resolved(db, decision("set", file)) == file.id
-        moved = add_file(db, b"moved.mp3", fingerprint="audio:1")
-        assert resolved(db, decision("set", file)) == moved.id
+        better = add_file(db, b"song.mp3", fingerprint="audio:2")
+        assert resolved(db, decision("set", file)) == file.id  # it was first seen before that one went
+        with db.transaction() as connection:
+            connection.execute("UPDATE library_files SET first_seen = 2001.0 WHERE id = ?", (better.id,))
+        assert resolved(db, decision("set", file)) == better.id
+        assert resolved(db, decision("reject", file)) == file.id
 
     def test_the_file_that_went_missing_last_at_its_path(self, db: Database) -> None:
         lose_file(db, add_file(db, b"song.mp3"))
@@ -297,7 +328,6 @@ class TestWhichFileIsMeant:
                 file.path,
                 stat=file.stat,
                 reading=unread,
-                mounted=False,
                 reread=False,
                 generation=1,
             )

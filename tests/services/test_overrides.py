@@ -82,7 +82,6 @@ def move_file(db: Database, file: LibraryFile, to: bytes) -> None:
             to,
             stat=file.stat,
             reading=files.reading_of(connection, file.id),
-            mounted=False,
             reread=False,
             generation=metadata.bump(connection, "library_files"),
         )
