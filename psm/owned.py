@@ -66,6 +66,28 @@ class Found:
     version: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file or folder as a stage left it. ``mtime_ns`` is nanoseconds since the epoch; both are -1 for none."""
+
+    path: bytes
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: bytes) -> "Output":
+        """What is at ``path`` now."""
+        with suppress(OSError):
+            info = os.lstat(path)
+            return cls(path, info.st_size, info.st_mtime_ns)
+        return cls(path, -1, -1)
+
+    @property
+    def is_as_left(self) -> bool:
+        """Whether it is still the same."""
+        return Output.of(self.path) == self
+
+
 Entry = TypeVar("Entry", bound=OwnedFile)
 
 
@@ -103,13 +125,17 @@ class Manifest(Generic[Entry]):
             version = document["version"]
             if type(version) is not int or version < 1:
                 raise ValueError("its version is none that psm wrote")
-        except (ValueError, KeyError, TypeError, RecursionError) as e:
+        except (KeyError, TypeError, RecursionError) as e:
+            raise ManifestDamaged("it is not as psm writes it") from e
+        except ValueError as e:
             raise ManifestDamaged(str(e)) from e
         if version > _VERSION:
             raise ManifestNewer("it was written by a newer psm")
         try:
             return tuple(self._entry(item) for item in document["files"])
-        except (ValueError, KeyError, TypeError) as e:
+        except (KeyError, TypeError) as e:
+            raise ManifestDamaged("an entry is not as psm writes it") from e
+        except ValueError as e:
             raise ManifestDamaged(str(e)) from e
 
     def write(self, folder: bytes, entries: Iterable[Entry]) -> None:
@@ -149,10 +175,10 @@ class Manifest(Generic[Entry]):
             value = item[field.name]
             if field.name == "hashes":
                 if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-                    raise TypeError("an entry has no hashes")
+                    raise TypeError(field.name)
                 value = tuple(value)
             elif type(value) is not field.type:
-                raise TypeError(f"an entry is not as psm writes it: {field.name}")
+                raise TypeError(field.name)
             values[field.name] = value
         _check_name(values["name"])
         return self.entry(**values)

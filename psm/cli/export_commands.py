@@ -192,7 +192,8 @@ def show_export(result: "ExportResult", *, as_json: bool) -> None:
         path = render.shown_path(track.path)
         render.note(f"{done.profile}: {done.playlist}, track {track.position} left out ({track.reason}): {path}")
     if len(unusable) > _SHOWN:
-        render.note(f"… and {len(unusable) - _SHOWN:,} more tracks left out; --json lists them all.")
+        more = render.counted(len(unusable) - _SHOWN, "more track")
+        render.note(f"… and {more} left out; --json lists them all.")
     for away in result.away:
         render.note(f"Not written now: {', '.join(away.profiles)}: {render.shown_path(away.folder)}: {away.reason}.")
     for problem in result.problems:
@@ -230,5 +231,6 @@ def show_verify(result: "VerifyResult", *, as_json: bool) -> None:
         where = "" if p.line is None else f", line {p.line}"
         said = f" ({p.entry})" if p.entry else ""
         render.line(f"{p.profile}: {render.shown_path(p.playlist)}{where}: {p.reason}{said}")
-    good = "all lead to a file" if not result.problems else f"{len(result.problems):,} problems"
-    render.line(f"{result.files:,} playlist files, {result.lines:,} lines: {good}.")
+    found = render.counted(len(result.problems), "problem") if result.problems else "all lead to a file"
+    files, lines = render.counted(result.files, "playlist file"), render.counted(result.lines, "line")
+    render.line(f"{files}, {lines}: {found}.")

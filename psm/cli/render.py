@@ -50,6 +50,11 @@ def lines(messages: Iterable[str]) -> None:
         line(message)
 
 
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """ "1 file", "2,000 files"; ``things`` where the plural is more than an s."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def as_json(document: Any) -> None:
     """One JSON document. ASCII only: names that are no valid UTF-8 survive as surrogate escapes."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=True)

@@ -70,12 +70,17 @@ def show_report(result: "ReportResult", *, as_json: bool) -> None:
         render.as_json(report_document(result))
         return
     if (said := result.summary) is not None:
-        render.line(f"{said.found:,} of {said.wanted:,} playlist entries have a file.")
         render.line(
-            f"{said.missing_tracks:,} missing tracks, {said.missing_albums:,} albums with missing tracks, "
-            f"{said.unsure_matches:,} matches worth a second look, {said.duplicate_groups:,} groups of duplicates, "
-            f"{said.bad_files:,} badly tagged files."
+            f"{said.found:,} of {render.counted(said.wanted, 'playlist entry has', 'playlist entries have')} a file."
         )
+        counted = (
+            render.counted(said.missing_tracks, "missing track"),
+            render.counted(said.missing_albums, "album with missing tracks", "albums with missing tracks"),
+            render.counted(said.unsure_matches, "match worth a second look", "matches worth a second look"),
+            render.counted(said.duplicate_groups, "group of duplicates", "groups of duplicates"),
+            render.counted(said.bad_files, "badly tagged file"),
+        )
+        render.line(f"{', '.join(counted)}.")
     written = [f for f in result.files if f.outcome is not Outcome.FAILED]
     if written:
         render.line(f"The report: {render.shown_path(written[0].path)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from psm.db import metadata
 from psm.db.playlists import removed_sources
+from psm.owned import Output
 
 Connection = sqlite3.Connection
 
@@ -54,15 +55,6 @@ class Generations:
     tracks: int
     matches: int
     library_files: int
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A file as the export left it. ``mtime_ns`` is nanoseconds since the epoch."""
-
-    path: bytes
-    size_bytes: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)

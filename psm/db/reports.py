@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from psm.db import metadata
-from psm.db.exports import Generations, Output, generations
+from psm.db.exports import Generations, generations
+from psm.owned import Output
 
-__all__ = ["Generations", "Output", "generations"]
+__all__ = ["Generations", "generations"]
 
 Connection = sqlite3.Connection
 _Row = tuple[Any, ...]
@@ -111,11 +112,15 @@ class WrittenReport:
 
 @dataclass(frozen=True, slots=True)
 class ReportState:
-    """What the last complete report consumed and made. ``settings`` stands for them and the version of the report."""
+    """What the last complete report consumed and made. ``settings`` stands for them and the version of the report.
+
+    ``manifest`` is the list of psm's own files beside them.
+    """
 
     settings: str
     generations: Generations
     files: tuple[WrittenReport, ...]
+    manifest: Output
 
 
 def counts(connection: Connection) -> Counts:
@@ -194,6 +199,7 @@ def state(connection: Connection) -> ReportState | None:
             settings=stored["settings"],
             generations=Generations(*stored["generations"]),
             files=tuple(WrittenReport(Output(os.fsencode(p), size, mtime), h) for p, size, mtime, h in stored["files"]),
+            manifest=Output(os.fsencode(stored["manifest"][0]), *stored["manifest"][1:]),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -206,6 +212,7 @@ def put_state(connection: Connection, new: ReportState) -> None:
         "settings": new.settings,
         "generations": [g.playlists, g.tracks, g.matches, g.library_files],
         "files": [[os.fsdecode(w.output.path), w.output.size_bytes, w.output.mtime_ns, w.hash] for w in new.files],
+        "manifest": [os.fsdecode(new.manifest.path), new.manifest.size_bytes, new.manifest.mtime_ns],
     }
     metadata.put(connection, _STATE, json.dumps(document))
 

@@ -7,12 +7,11 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from psm.config import ExportConfig, ExportProfile
 from psm.db import Database, exports
-from psm.db.exports import ExportPlaylist, ExportRow, ExportState, Generations, Output, WrittenPlaylist
+from psm.db.exports import ExportPlaylist, ExportRow, ExportState, Generations, WrittenPlaylist
 from psm.export import folder as folders
 from psm.export import formats, manifest, paths
 from psm.export.folder import Change
@@ -21,7 +20,7 @@ from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer
 from psm.export.names import Wanted, assign, fold, safe_stem
 from psm.export.paths import Place, Unwritable
 from psm.export.result import ExportedPlaylist, ExportProblem, ExportResult, KeptFile, Outcome, Unusable
-from psm.owned import State, find, hash_of, locked
+from psm.owned import Output, State, find, hash_of, locked
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 
 EXPORT_VERSION = 1
@@ -87,7 +86,7 @@ def is_due(connection: exports.Connection, cfg: ExportConfig) -> bool:
         return True
     if state.generations != exports.generations(connection):
         return True
-    return any(_output(output.path) != output for output in state.outputs)
+    return not all(output.is_as_left for output in state.outputs)
 
 
 def playlist_key(source: bytes) -> str:
@@ -151,7 +150,7 @@ class _Run:
         lists = [os.path.join(folder, manifest.NAME) for folder in groups]
         # A drive that is away is an output too: once its folder, or the place of that, is back, an export is due.
         away = [path for a in self.away for path in (a.folder, os.path.dirname(a.folder))]
-        return tuple(_output(path) for path in dict.fromkeys((*written, *lists, *away)))
+        return tuple(Output.of(path) for path in dict.fromkeys((*written, *lists, *away)))
 
     def files(self) -> tuple[WrittenPlaylist, ...]:
         """The playlist files that are as psm writes them."""
@@ -506,10 +505,3 @@ def _settings(cfg: ExportConfig) -> str:
     # The real folders too: a link may lead elsewhere today.
     folders_now = [os.fsdecode(_real(p)) for p in cfg.profiles]
     return json.dumps([EXPORT_VERSION, [asdict(p) for p in cfg.profiles], folders_now], default=os.fsdecode)
-
-
-def _output(path: bytes) -> Output:
-    with suppress(OSError):
-        info = os.lstat(path)
-        return Output(path, info.st_size, info.st_mtime_ns)
-    return Output(path, -1, -1)

@@ -7,10 +7,12 @@ Nothing depends on ids: a rebuilt database gives the same report. Names are comp
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from psm.db import reports
 from psm.db.reports import FileRow, PlaylistRow, WantedTrack
 from psm.normalize import normalize
+from psm.progress import NeverStop, StopSignal
 from psm.report.model import (
     BadFile,
     Coverage,
@@ -26,17 +28,22 @@ _SAME_DURATION_S = 2.0
 _ASKED = (("title", "no title"), ("artists", "no artist"), ("album", "no album"))
 
 Song = tuple[WantedTrack, ...]
+T = TypeVar("T")
 
 
-def collect(connection: reports.Connection) -> Report:
-    """The whole report. Call it in a snapshot, so that its sections speak of one state."""
+class Stopped(Exception):  # noqa: N818  (it is no error: the person asked for it)
+    """The stop signal was set while reading."""
+
+
+def collect(connection: reports.Connection, *, stop: StopSignal = NeverStop()) -> Report:
+    """The whole report. Call it in a snapshot, so that its sections speak of one state. Raises Stopped."""
     playlists = reports.playlists(connection)
     names = _playlist_names(playlists)
-    songs = same_songs(reports.wanted_tracks(connection, found=False))
+    songs = same_songs(_until(stop, reports.wanted_tracks(connection, found=False)))
     missing = _missing_tracks(songs, names)
-    owned, alike, bad = _walk_files(reports.files(connection))
-    albums = _missing_albums(songs, reports.wanted_tracks(connection, found=True), owned, names)
-    duplicates = _duplicates(connection, alike)
+    owned, alike, bad = _walk_files(_until(stop, reports.files(connection)))
+    albums = _missing_albums(songs, _until(stop, reports.wanted_tracks(connection, found=True)), owned, names)
+    duplicates = _duplicates(connection, _until(stop, alike))
     unsure = _unsure_matches(connection, names)
     counts = reports.counts(connection)
     summary = Summary(
@@ -54,6 +61,13 @@ def collect(connection: reports.Connection) -> Report:
         bad_files=len(bad),
     )
     return Report(summary, missing, albums, _coverage(playlists), unsure, duplicates, bad)
+
+
+def _until(stop: StopSignal, items: Iterable[T]) -> Iterator[T]:
+    for item in items:
+        if stop.is_set():
+            raise Stopped
+        yield item
 
 
 def same_songs(tracks: Iterable[WantedTrack]) -> list[Song]:

@@ -19,8 +19,7 @@ from psm.report.tables import Kind, Table, Value, tables
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-HTML_START = b"<!doctype html>\n<!-- psm report -->\n"
-JSON_START = b'{\n "psm": "report",\n'
+_HTML_START = b"<!doctype html>\n<!-- psm report -->\n"
 _BOM = b"\xef\xbb\xbf"
 _JSON_VERSION = 1
 _STATIC_ROWS = 100
@@ -31,24 +30,22 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True, slots=True)
 class RenderedFile:
-    """A file of the report. ``start`` is what every version of it begins with: by that psm knows its own."""
+    """A file of the report."""
 
     name: str
     content: bytes
-    start: bytes
 
 
 def render(report: Report, formats: tuple[str, ...]) -> Iterator[RenderedFile]:
     """The files of the report in these formats: ``html``, ``csv``, ``json``."""
     sections = tables(report)
     if "html" in formats:
-        yield RenderedFile("psm-report.html", html(report, sections), HTML_START)
+        yield RenderedFile("psm-report.html", html(report, sections))
     if "csv" in formats:
         for section in sections:
-            content = table_csv(section)
-            yield RenderedFile(f"psm-{section.name}.csv", content, content.partition(b"\r\n")[0])
+            yield RenderedFile(f"psm-{section.name}.csv", table_csv(section))
     if "json" in formats:
-        yield RenderedFile("psm-report.json", as_json(report), JSON_START)
+        yield RenderedFile("psm-report.json", as_json(report))
 
 
 def html(report: Report, sections: tuple[Table, ...]) -> bytes:
@@ -69,7 +66,7 @@ def html(report: Report, sections: tuple[Table, ...]) -> bytes:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    return HTML_START + page.encode("utf-8")
+    return _HTML_START + page.encode("utf-8")
 
 
 def table_csv(table: Table) -> bytes:

@@ -1,8 +1,9 @@
 """The report: read in one go, written where it changed."""
 
-import hashlib
 import json
 import os
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -10,16 +11,28 @@ from enum import StrEnum
 from psm import atomic
 from psm.config import ReportConfig
 from psm.db import Database, reports
-from psm.db.reports import Output, ReportState, WrittenReport
+from psm.db.reports import ReportState, WrittenReport
+from psm.owned import (
+    Manifest,
+    ManifestDamaged,
+    ManifestNewer,
+    Output,
+    OwnedFile,
+    State,
+    find,
+    hash_of,
+    locked,
+    remove,
+)
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
-from psm.report.collect import collect
+from psm.report.collect import Stopped, collect
 from psm.report.model import Summary
 from psm.report.render import RenderedFile, render
 
 REPORT_VERSION = 1
 """Goes up when the same input gives other files."""
 
-_TEMPORARY_KIND = "report"
+_MANIFEST = Manifest("report", OwnedFile)
 
 
 class Outcome(StrEnum):
@@ -65,38 +78,29 @@ def write_report(
     progress: ProgressCallback = no_progress,
     stop: StopSignal = NeverStop(),
     one_off: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> ReportResult:
     """Writes the report into ``cfg.folder``.
 
     Each file is written whole or not at all, and not touched when it is the same. One that a person edited, or that psm
-    did not write, is kept as ``.bak``. Files of the last report that this one does not have are removed when nobody
-    edited them. ``one_off``: the folder is not the configured one, so nothing is remembered or removed.
+    did not write, is kept as ``.bak``: ``.psm-report.json`` beside them tells. Files of the last report that this one
+    does not have are removed when nobody edited them. ``one_off``: the folder is not the configured one, so no database
+    remembers it and nothing is removed.
     """
-    with db.snapshot() as connection:
-        before = reports.state(connection)
-        generations = reports.generations(connection)
-        progress(Progress("report", 0, None, "reading"))
-        report = collect(connection)
-    known = {w.output.path: w.hash for w in before.files} if before else {}
     folder = os.path.abspath(os.fsencode(cfg.folder))
-    files: list[ReportFile] = []
-    hashes: dict[bytes, str] = {}
-    for number, new in enumerate(render(report, cfg.formats), start=1):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with locked(folder, kind=_MANIFEST.kind, stop=stop, sleep=sleep):
+            return _write_report(db, cfg, folder, progress=progress, stop=stop, one_off=one_off)
+    except Stopped:
+        return ReportResult(complete=False)
+    except ManifestNewer as e:
+        path = os.path.join(folder, _MANIFEST.name)
+        return ReportResult((ReportFile(path, Outcome.FAILED, error=f"{e}; update psm"),))
+    except OSError as e:
         if stop.is_set():
-            return ReportResult(tuple(files), complete=False)
-        path = os.path.join(folder, os.fsencode(new.name))
-        hashes[path] = _hash(new.content)
-        files.append(_write(path, new, known.get(path)))
-        progress(Progress("report", number, None, new.name))
-    if one_off:
-        return ReportResult(tuple(files), summary=report.summary)
-    removed = tuple(path for path, digest in known.items() if path not in hashes and _remove(path, digest))
-    result = ReportResult(tuple(files), removed, report.summary)
-    if not result.failed:
-        written = tuple(WrittenReport(_output(path), digest) for path, digest in hashes.items())
-        with db.transaction() as connection:
-            reports.put_state(connection, ReportState(_settings(cfg), generations, written))
-    return result
+            return ReportResult(complete=False)
+        return ReportResult((_failed(folder, e),))
 
 
 def is_due(connection: reports.Connection, cfg: ReportConfig) -> bool:
@@ -104,66 +108,107 @@ def is_due(connection: reports.Connection, cfg: ReportConfig) -> bool:
     state = reports.state(connection)
     if state is None or state.settings != _settings(cfg) or state.generations != reports.generations(connection):
         return True
-    return any(_output(w.output.path) != w.output for w in state.files)
+    return not all(output.is_as_left for output in (state.manifest, *(w.output for w in state.files)))
 
 
-def _write(path: bytes, new: RenderedFile, known: str | None) -> ReportFile:
+def _write_report(
+    db: Database, cfg: ReportConfig, folder: bytes, *, progress: ProgressCallback, stop: StopSignal, one_off: bool
+) -> ReportResult:
+    with db.snapshot() as connection:
+        before = reports.state(connection)
+        generations = reports.generations(connection)
+        progress(Progress("report", 0, None, "reading"))
+        report = collect(connection, stop=stop)
+    last = () if before is None else before.files
+    ours = _ours(folder, last)
+    files: list[ReportFile] = []
+    names: list[str] = []
+    for number, new in enumerate(render(report, cfg.formats), start=1):
+        if stop.is_set():
+            return ReportResult(tuple(files), complete=False)
+        names.append(new.name)
+        files.append(_write(folder, new, ours))
+        progress(Progress("report", number, None, new.name))
+    removed: list[bytes] = []
+    if not one_off:
+        removed = _retire(folder, ours, [name for name in ours if name not in names])
+        for other in {os.path.dirname(w.output.path) for w in last} - {folder}:
+            with suppress(OSError, ManifestNewer), locked(other, kind=_MANIFEST.kind, stop=stop):
+                theirs = _ours(other, last)
+                removed += _retire(other, theirs, _names_in(other, last))
+                _MANIFEST.write(other, theirs.values())
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        _sweep(os.path.dirname(path))
-        there = _read(path)
-        if there == new.content:
+        _MANIFEST.write(folder, ours.values())
+    except OSError as e:
+        files.append(_failed(os.path.join(folder, _MANIFEST.name), e))
+    result = ReportResult(tuple(files), tuple(removed), report.summary)
+    if not one_off and not result.failed:
+        written = tuple(
+            WrittenReport(Output.of(os.path.join(folder, os.fsencode(n))), ours[n].hashes[0]) for n in names
+        )
+        state = ReportState(_settings(cfg), generations, written, Output.of(os.path.join(folder, _MANIFEST.name)))
+        with db.transaction() as connection:
+            reports.put_state(connection, state)
+    return result
+
+
+def _ours(folder: bytes, last: Iterable[WrittenReport]) -> dict[str, OwnedFile]:
+    """The files of ``folder`` that psm wrote, by name: those listed, and untouched ones of the ``last`` report.
+
+    Raises OSError and ManifestNewer.
+    """
+    try:
+        ours = {entry.name: entry for entry in _MANIFEST.read(folder)}
+    except ManifestDamaged:
+        _MANIFEST.set_aside(folder)
+        ours = {}
+    for written in last:
+        name = os.fsdecode(os.path.basename(written.output.path))
+        if os.path.dirname(written.output.path) != folder or name in ours:
+            continue
+        if find(folder, name, (written.hash,)).state is State.OURS:
+            ours[name] = OwnedFile(name, (written.hash,))
+    return ours
+
+
+def _write(folder: bytes, new: RenderedFile, ours: dict[str, OwnedFile]) -> ReportFile:
+    """Puts a file in place, and notes in ``ours`` that it is psm's."""
+    path = os.path.join(folder, os.fsencode(new.name))
+    entry = OwnedFile(new.name, (hash_of(new.content),))
+    try:
+        found = find(folder, new.name, ours[new.name].hashes if new.name in ours else None)
+        if found.hash in entry.hashes:
+            ours[new.name] = entry
             return ReportFile(path, Outcome.UNCHANGED)
         backup = None
-        if os.path.lexists(path) and not _is_ours(there, new, known):
+        old: tuple[str, ...] = ()
+        if found.state in (State.EDITED, State.FOREIGN):
             backup = atomic.set_aside(path)
-        atomic.write(path, new.content, kind=_TEMPORARY_KIND)
+        elif new.name in ours:
+            old = ours[new.name].hashes
+        ours[new.name] = OwnedFile(new.name, (*entry.hashes, *old))
+        _MANIFEST.write(folder, ours.values())
+        atomic.write(path, new.content, kind=_MANIFEST.kind)
     except OSError as e:
-        return ReportFile(path, Outcome.FAILED, error=e.strerror or str(e))
+        return _failed(path, e)
+    ours[new.name] = entry
     return ReportFile(path, Outcome.WRITTEN, backup)
 
 
-def _read(path: bytes) -> bytes | None:
-    """The content of a regular file; None when there is none."""
-    if os.path.islink(path) or not os.path.isfile(path):
-        return None
-    with open(path, "rb") as file:
-        return file.read()
+def _retire(folder: bytes, ours: dict[str, OwnedFile], names: Iterable[str]) -> list[bytes]:
+    """Removes files that nobody edited, and returns their paths; none of them is psm's any more."""
+    gone = [ours.pop(name) for name in names if name in ours]
+    return [os.path.join(folder, os.fsencode(entry.name)) for entry in gone if remove(folder, entry)]
 
 
-def _is_ours(there: bytes | None, new: RenderedFile, known: str | None) -> bool:
-    """Whether psm wrote what is there: it remembers, or after the database was lost, it looks like it."""
-    if there is None:
-        return False
-    return _hash(there) == known if known is not None else there.startswith(new.start)
+def _names_in(folder: bytes, last: Iterable[WrittenReport]) -> list[str]:
+    paths = [os.path.split(w.output.path) for w in last]
+    return [os.fsdecode(name) for parent, name in paths if parent == folder]
 
 
-def _remove(path: bytes, digest: str) -> bool:
-    with suppress(OSError):
-        there = _read(path)
-        if there is not None and _hash(there) == digest:
-            os.unlink(path)
-            return True
-    return False
-
-
-def _sweep(folder: bytes) -> None:
-    for name in os.listdir(folder):
-        if atomic.is_leftover(name, kind=_TEMPORARY_KIND):
-            with suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _failed(path: bytes, e: OSError) -> ReportFile:
+    return ReportFile(path, Outcome.FAILED, error=e.strerror or str(e))
 
 
 def _settings(cfg: ReportConfig) -> str:
     return json.dumps([REPORT_VERSION, asdict(cfg)], default=os.fsdecode)
-
-
-def _output(path: bytes) -> Output:
-    with suppress(OSError):
-        info = os.lstat(path)
-        return Output(path, info.st_size, info.st_mtime_ns)
-    return Output(path, -1, -1)

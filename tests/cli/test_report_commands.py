@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from psm.cli.report_commands import show_report
 from psm.db import Database
 from psm.errors import ExitCode
 from psm.report import Outcome, ReportFile, ReportResult
+from psm.report.model import Summary
 from tests.factories import add_playlist
 
 Command = Callable[..., ExitCode]
@@ -62,7 +64,7 @@ def test_a_folder_that_cannot_be_written_fails_and_is_named(
 ) -> None:
     (tmp_path / "report").touch()
     assert psm() is ExitCode.FAILED
-    assert f"{tmp_path / 'report' / 'psm-report.html'} could not be written" in capsys.readouterr().err
+    assert f"{tmp_path / 'report'} could not be written" in capsys.readouterr().err
 
 
 def test_what_was_set_aside_and_a_stop_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +73,20 @@ def test_what_was_set_aside_and_a_stop_are_said(capsys: pytest.CaptureFixture[st
     err = capsys.readouterr().err
     assert "Your version of /r/psm-coverage.csv is now /r/psm-coverage.csv.bak." in err
     assert "Stopped early" in err
+
+
+def test_one_of_each_is_said_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    for number, expected in (
+        (
+            1,
+            "1 of 1 playlist entry has a file.\n1 missing track, 1 album with missing tracks, "
+            "1 match worth a second look, 1 group of duplicates, 1 badly tagged file.\n",
+        ),
+        (
+            2000,
+            "2,000 of 2,000 playlist entries have a file.\n2,000 missing tracks, 2,000 albums with missing tracks, "
+            "2,000 matches worth a second look, 2,000 groups of duplicates, 2,000 badly tagged files.\n",
+        ),
+    ):
+        show_report(ReportResult(summary=Summary(*[number] * len(fields(Summary)))), as_json=False)
+        assert capsys.readouterr().out == expected

@@ -52,6 +52,21 @@ def test_a_line_that_does_not_resolve_is_named(world: World, form: PlaylistForma
     assert problem.playlist == os.fsencode(world.out / f"Mix.{form.value}")
 
 
+@pytest.mark.parametrize("today", list(ExportMode))
+@pytest.mark.parametrize("mode", list(ExportMode))
+def test_a_file_after_a_missing_track_is_looked_at_in_every_mode(
+    world: World, mode: ExportMode, today: ExportMode
+) -> None:
+    file = world.file("A/one.flac", title="One", artists=("A",))
+    world.playlist("Mix", "B - Two", "A - One")
+    world.match("A - One", file)
+    world.export(world.profile(mode=mode))
+    os.unlink(file.absolute_path)
+    result = check(world, world.profile(mode=today))
+    assert result.lines == 1
+    assert [p.entry for p in result.problems] == [os.fsdecode(file.absolute_path)]
+
+
 def test_what_is_not_as_it_was_written_is_named(world: World) -> None:
     world.mix()
     for name in ("Gone", "Edited"):
