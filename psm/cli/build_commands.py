@@ -87,7 +87,7 @@ def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
     """Prints what each stage did."""
     from psm.cli import render
     from psm.cli.export_commands import export_document, show_export
-    from psm.cli.match_render import match_document, match_lines, overrides_notes
+    from psm.cli.match_render import match_document, match_lines, overrides_document, overrides_notes
     from psm.cli.playlist_commands import print_result, result_document
     from psm.cli.scan_commands import scan_json, show_scan
 
@@ -99,6 +99,7 @@ def show_build(result: "BuildResult", *, as_json: bool = False) -> None:
             "scan": scan_json(result.scan),
             "import": result.imported and result_document(result.imported),
             "pull": result.pull and result_document(result.pull),
+            "overrides": result.overrides and overrides_document(result.overrides),
             "match": result.match and result.overrides and match_document(result.match, result.overrides),
             "export": result.export and export_document(result.export),
             "report": result.report and report_document(result.report),

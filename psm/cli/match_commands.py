@@ -166,6 +166,8 @@ def _decide(chosen: Session, track: str, decide: "Callable[[Database, Config, Tr
     config = chosen.config()
     with chosen.database(config) as db:
         decided = decide(db, config, tracks.find_track(db.connection, track))
+    for note in match_render.overrides_notes(decided.overrides):
+        render.note(note)
     if json:
         render.as_json(match_render.decided_document(decided))
     else:

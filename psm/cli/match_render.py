@@ -220,6 +220,7 @@ def decided_document(decided: "Decided") -> dict[str, Any]:
         "path": None if decided.file is None else json_path(decided.file.absolute_path),
         **_match_fields(decided.match),
         "decisions": [_decision_document(d) for d in decided.decisions],
+        "overrides": overrides_document(decided.overrides),
     }
 
 

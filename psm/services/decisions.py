@@ -11,14 +11,15 @@ from psm.errors import UsageError
 from psm.ingest.targets import locate
 from psm.models import Decision, DecisionKind, Library, LibraryFile, Match, Track
 from psm.services.matching import match_tracks
-from psm.services.overrides import change, iso_utc
+from psm.services.overrides import OverridesResult, change, iso_utc
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What holds for a track now: all that was decided for it, and the match that psm made of that.
 
-    ``changed`` is false when it held before. ``file`` is the file of the match.
+    ``changed`` is false when it held before. ``file`` is the file of the match. ``overrides`` tells what was found in
+    ``psm-overrides.yaml`` before.
     """
 
     track: Track
@@ -26,6 +27,7 @@ class Decided:
     decisions: tuple[Decision, ...]
     match: Match | None
     file: LibraryFile | None
+    overrides: OverridesResult
 
 
 def set_match(db: Database, config: Config, track: Track, file: LibraryFile, *, now: float) -> Decided:
@@ -120,10 +122,10 @@ def _decide(db: Database, config: Config, track: Track, decision: Decision, *, n
 def _change(
     db: Database, config: Config, track: Track, decide: Callable[[list[Decision]], list[Decision]], *, now: float
 ) -> Decided:
-    changed = change(db, config.folder, track.key, decide, now=now)
+    done = change(db, config.folder, track.key, decide, now=now)
     match_tracks(db, config.match)
     with db.snapshot() as connection:
         held = decisions.for_keys(connection, [track.key]).get(track.key, [])
         match = matches.get(connection, track.id)
         file = files.get(connection, match.file_id) if match is not None else None
-    return Decided(track, changed, tuple(held), match, file)
+    return Decided(track, done.changed, tuple(held), match, file, done.found)

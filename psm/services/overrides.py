@@ -67,6 +67,14 @@ class OverridesResult:
     unwritten: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whether something else holds than before a decision, and what was found in the file before it was made."""
+
+    changed: bool
+    found: OverridesResult
+
+
 def sync(db: Database, folder: Path, *, now: float) -> OverridesResult:
     """Makes the database's decisions those of the file in ``folder``, and brings the file's names up to date.
 
@@ -95,28 +103,28 @@ def sync(db: Database, folder: Path, *, now: float) -> OverridesResult:
 
 def change(
     db: Database, folder: Path, key: str, decide: Callable[[list[Decision]], list[Decision]], *, now: float
-) -> bool:
+) -> Changed:
     """Changes what is decided for the track ``key``: ``decide`` gets what holds, and returns what is to hold.
 
     File first, then database; neither when the file cannot be written. What other programs decide at the same time is
-    kept. Returns whether something else holds now.
+    kept.
 
     :raises PsmError: the file cannot be understood, changed or written.
     """
     path = folder / FILE_NAME
     with _locked(folder, needed=True):
         generations = _generations(db)
-        state, _ = _bring_up_to_date(db, path, now=now)
+        state, result = _bring_up_to_date(db, path, now=now)
         held = state.meaning.held.get(key, [])
         wanted = decide(list(held))
         if effects({key: wanted}) == effects({key: held}):
-            return False
+            return Changed(False, result)
         text = _with_decisions(db, state, key, wanted)
         expected = {k: v for k, v in {**state.meaning.held, key: wanted}.items() if v}
         _, meaning = _checked(db, text, path, expected, state.meaning, now=now)
         data = _write(path, text, replacing=state.data)
         _store(db, meaning, folder, content=_content(data), generations=generations)
-        return True
+        return Changed(True, result)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def _compose(text: str, name: str) -> yaml.Node | None:
 
 def _forbid_depth(text: str, name: str) -> None:
     """Refuses what is nested so deeply that the fast loader, which recurses without a limit, would end the program."""
-    if sum(map(text.count, ("[", "{", "- -"))) <= _MOST_NESTED:
+    if sum(map(text.count, ("[", "{", "- -", "? "))) <= _MOST_NESTED:
         return
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -388,21 +388,23 @@ class _Editor:
 
     @property
     def _column(self) -> int:
-        """How far the dashes of a block list are from the margin."""
-        return int(self._list.start_mark.column) if self._list is not None else 0
+        """How far the dashes of a block list are from the margin. The list itself may begin earlier, at its tag."""
+        dashes = self._dashes()
+        return int(dashes[0].start_mark.column) if dashes else 0
+
+    def _dashes(self) -> list[Any]:
+        start, end = (self._list.start_mark.index, self._list.end_mark.index) if self._list is not None else (0, 0)
+        return [t for t in self._inside(start, end) if isinstance(t, yaml.tokens.BlockEntryToken)]
 
     def _starts(self) -> list[int]:
         """Where the entries of a block list begin, and where the list ends.
 
         An entry begins with a dash in the list's own column; the dashes of lists inside it are further right.
         """
-        start, end = (self._list.start_mark.index, self._list.end_mark.index) if self._list is not None else (0, 0)
-        dashes = [
-            t.start_mark.index
-            for t in self._inside(start, end)
-            if isinstance(t, yaml.tokens.BlockEntryToken) and t.start_mark.column == self._column
-        ]
-        return [*dashes, end]
+        starts = [t.start_mark.index for t in self._dashes() if t.start_mark.column == self._column]
+        if len(starts) != len(self._items) or self._list is None:
+            raise self._refusal()
+        return [*starts, self._list.end_mark.index]
 
     def _inside(self, start: int, end: int) -> list[Any]:
         return [t for t in self._tokens if start <= t.start_mark.index < end]

@@ -89,7 +89,7 @@ def is_told(decision: Decision, known: Sequence[Library]) -> bool:
 
 def placed(file: FileName, known: Sequence[Library]) -> FileName:
     """``file`` with a path relative to its library, when it was absolute and lies in one."""
-    if file.path is None:
+    if file.path is None or b"\0" in file.path:  # with a NUL in it, no system can be asked for it
         return file
     path = os.path.expanduser(file.path)
     if not os.path.isabs(path):

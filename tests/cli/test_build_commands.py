@@ -58,6 +58,16 @@ def test_the_document_tells_what_each_stage_did(cli: Cli, music: Path) -> None:
     assert (stages(again), again["nothing_to_do"]) == (["pull"], True)
 
 
+def test_the_document_tells_of_manual_decisions_though_nothing_was_matched(cli: Cli, music: Path) -> None:
+    cli("build", "--library", "Music", "--playlists", "playlists")
+    (cli.config_folder / "psm-overrides.yaml").write_text("decisions:\n- {title: No such, decision: none}\n")
+    cli("build")
+    document = cli.json("build")
+    assert document["match"] is None
+    assert document["overrides"]["decisions"] == 1
+    assert [p["line"] for p in document["overrides"]["problems"]] == [2]
+
+
 def test_stages_can_be_left_out(cli: Cli, music: Path) -> None:
     flags = ("--no-pull", "--no-export", "--no-report")
     assert stages(cli.json("build", "--library", "Music", *flags)) == ["match"]

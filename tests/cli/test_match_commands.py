@@ -259,6 +259,20 @@ class TestDeciding:
         out, _ = psm("set-match", "nowhere", "other.flac")
         assert "the file you chose is missing" in out
 
+    def test_what_is_wrong_with_the_file_of_decisions_is_told(self, psm: Psm, known: list[LibraryFile]) -> None:
+        psm.overrides.write_text("decisions:\n- {title: No such, decision: none}\n")
+        out, err = psm("remove-match", "a - one")
+        assert out.startswith('"A - One" has no file now')
+        assert 'line 2: no playlist has a track "No such"' in " ".join(err.split())
+        assert [p["line"] for p in psm.json("reset-match", "a - one")["overrides"]["problems"]] == [2]
+
+    @pytest.mark.parametrize("typed", ["don't stop", "dont stop", "asap rocky", "A$AP ROCKY - Don't Stop"])
+    def test_a_track_is_found_however_it_is_typed(self, psm: Psm, known: list[LibraryFile], typed: str) -> None:
+        with Database(psm.database) as db:
+            add_playlist(db, entry("A$AP Rocky - Don\u2019t Stop"), name="Other")
+        assert psm.json("diagnose", typed)["title"] == "Don\u2019t Stop"
+        assert psm.json("remove-match", typed)["title"] == "Don\u2019t Stop"
+
     def test_what_psm_does_not_know_is_wrong_use(self, psm: Psm, known: list[LibraryFile]) -> None:
         assert "psm files QUERY" in psm("set-match", "nowhere", "no such.flac", code=2)[1]
         assert "No track answers" in psm("set-match", "no such", "other.flac", code=2)[1]

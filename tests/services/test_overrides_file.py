@@ -1,5 +1,6 @@
 """The text of ``psm-overrides.yaml``: whatever is written comes back, and changes touch nothing else."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -63,7 +64,69 @@ def test_adding_and_removing_again_leaves_the_text_as_it_was(text: str) -> None:
     assert apply(more, Changes({len(before.entries): ()}, {}), name="x") == text
 
 
-@pytest.mark.parametrize("text", WRITTEN)
+ODD = [
+    *(
+        "!!seq ",
+        "!!map ",
+        "!!str ",
+        "!!null ",
+        "!!binary ",
+        "!x ",
+        "! ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "? ",
+        ": ",
+        "- ",
+        "-\n",
+    ),
+    *("[", "]", "{", "}", ",", "|\n", ">-\n", "'", '"', "#", "# c\n", "\n", "\r", "\r\n", "\t", "  ", "---\n", "...\n"),
+    *("%YAML 1.2\n", "\ufeff", "\u2028", "\x85", "\\", '"\\0"', '"\\ud800"', "~", "null", "=", "@", "`", "decisions:"),
+    *("path: ", "path_encoded: %00", "artists: [a, *a]", "isrc: x", "key: ", "title: ", "fingerprint: ", "[a]: 1\n"),
+]
+_odd_texts = st.one_of(
+    st.lists(st.sampled_from([*ODD, *WRITTEN]), max_size=8).map("".join),
+    st.builds(
+        lambda text, parts: "".join(
+            text[(n * len(text)) // (len(parts) + 1) : ((n + 1) * len(text)) // (len(parts) + 1)] + part
+            for n, part in enumerate([*parts, ""])
+        ),
+        st.sampled_from(WRITTEN),
+        st.lists(st.sampled_from(ODD), max_size=5),
+    ),
+    st.builds(
+        lambda text, at, part: text[:at] + part + text[at:],
+        st.sampled_from(WRITTEN),
+        st.integers(0, 90),
+        st.sampled_from(ODD),
+    ),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(_odd_texts)
+@example("decisions: !!seq\n  - title: a\n    decision: none\n")
+@example("decisions: &a\n- !!map\n  title: a\n  decision: none\n")
+@example("? " * 2_000)
+def test_any_text_is_understood_or_refused_in_words(text: str) -> None:
+    named = FileName("music", b"new\xff.mp3", "audio:1")
+    new = Entry(DecisionKind.NONE, label="new", title="new", decided_at="now")
+    try:
+        document = parse(text, name="x")
+    except OverridesError:
+        return
+    places = [entry.place for entry in document.entries]
+    for changes in (
+        Changes({}, {}, (new,)),
+        *(Changes({place: several}, {}) for place in places for several in ((), (new,))),
+        *(Changes({}, {place: named}) for place in places),
+    ):
+        with suppress(OverridesError):
+            parse(apply(document, changes, name="x"), name="x")
+
+
+@pytest.mark.parametrize("text", [*WRITTEN, "decisions: !!seq &a\n  - title: a\n    decision: none\n"])
 def test_every_entry_can_be_replaced_by_several_or_none(text: str) -> None:
     new = [Entry(DecisionKind.NONE, label=f"{n}", title=f"{n}", decided_at="now") for n in "12"]
     before = parse(text, name="x")

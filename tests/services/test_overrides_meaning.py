@@ -490,3 +490,30 @@ def test_a_missing_file_keeps_its_decision_and_name_though_a_copy_is_there(
     found = files.get(db.connection, file.id)
     assert found is not None
     assert found.status is Status.MISSING
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(
+            r'path: "/a\0b"',
+            r'path: "~a\0b"',
+            r'path: "a\0b"',
+            "path_encoded: '%00'",
+            "path_encoded: /%00",
+            "path: ~nobody/x",
+        ),
+        *("path: /" + "a/" * 5_000, "path: " + "a" * 300, "path: ..", "path: /", "path: .", r'library: "\0"'),
+        *(r'fingerprint: "\0"', r'path: "\uFFFE"', "decided_at: never", r'decided_at: "\0"'),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_reported(db: Database, config: Config, path: Path, names: str) -> None:
+    add_file(db, b"1.flac")
+    [track, other] = want(db, "A - One", "A - Two")
+    more = "" if "path" in names or "fingerprint" in names else ", path: no.flac"
+    result = synced(db, path, f"decisions: !!seq\n- {{track: A - One, {names}{more}}}\n")
+    assert ["psm knows no file" in p.reason for p in result.problems] == [True]
+    assert held(db) == {("A - One", "set", None)}
+    remove_match(db, config, other, now=NOW)
+    remove_match(db, config, track, now=NOW)
+    assert held(db) == {("A - One", "none", None), ("A - Two", "none", None)}
