@@ -132,6 +132,8 @@ class PlaylistEntry:
     ``locations`` are the absolute paths, best first, that the entry may mean when it names a file; empty when it names
     none.
     ``guessed`` says that the title was taken from the file's name, because the source gives none.
+    ``resolved`` are further paths of the same file, found on disk or known from libraries that moved: the source does
+    not say them, so they are no part of what makes two entries the same track.
     """
 
     position: int
@@ -143,6 +145,7 @@ class PlaylistEntry:
     mb_recording_id: str | None = None
     locations: tuple[bytes, ...] = ()
     guessed: bool = False
+    resolved: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from psm.db import metadata
 from psm.errors import UsageError
-from psm.models import PlaylistEntry, Track
+from psm.models import Method, PlaylistEntry, Status, Track
 from psm.normalize import normalize
 
-COLUMNS = "id, key, title, artists, album, duration_s, isrc, mb_recording_id, locations"
+COLUMNS = "id, key, title, artists, album, duration_s, isrc, mb_recording_id, locations, followed"
 _CANDIDATES_SHOWN = 10
 _CHUNK = 500
+_FOLLOWED = "tracks:followed_files"
+"""In the metadata: the generation of ``library_files`` up to which tracks found by path have followed their files."""
 
 KeyOf = Callable[[PlaylistEntry], str]
 
@@ -44,27 +46,77 @@ def identity(entry: PlaylistEntry) -> str:
 
 
 def ensure(connection: sqlite3.Connection, entries: Sequence[PlaylistEntry], *, key: KeyOf) -> Ensured:
-    """Stores the tracks that are not known yet. The generation of ``tracks`` moves when a row is new or its key is."""
+    """Stores the tracks that are not known yet.
+
+    Places that are new are added to known ones; none is taken away. The generation of ``tracks`` moves when a row is
+    new, or its key or a place is.
+    """
     identities = [identity(entry) for entry in entries]
     wanted = dict(zip(identities, entries, strict=True))
-    known: dict[str, tuple[int, str]] = {}
+    known: dict[str, tuple[int, str, bytes | None]] = {}
     for chunk in _chunks(tuple(wanted)):
         marks = ", ".join("?" * len(chunk))
-        for row in connection.execute(f"SELECT identity, id, key FROM tracks WHERE identity IN ({marks})", chunk):
-            known[row[0]] = (row[1], row[2])
+        for row in connection.execute(
+            f"SELECT identity, id, key, locations FROM tracks WHERE identity IN ({marks})", chunk
+        ):
+            known[row[0]] = (row[1], row[2], row[3])
     keys = {name: key(entry) for name, entry in wanted.items()}
-    stale = [(keys[name], known[name][0]) for name in wanted if name in known and known[name][1] != keys[name]]
+    stale = [
+        (keys[name], places, known[name][0])
+        for name, entry in wanted.items()
+        if name in known and known[name][1:] != (keys[name], places := _places(entry, known[name][2]))
+    ]
     fresh = [name for name in wanted if name not in known]
     ids = {name: found[0] for name, found in known.items()}
     if stale or fresh:
         generation = metadata.bump(connection, "tracks")
-        for new_key, track_id in stale:
+        for new_key, places, track_id in stale:
             connection.execute(
-                "UPDATE tracks SET key = ?, generation = ? WHERE id = ?", (new_key, generation, track_id)
+                "UPDATE tracks SET key = ?, locations = ?, generation = ? WHERE id = ?",
+                (new_key, places, generation, track_id),
             )
         for name in fresh:
             ids[name] = _insert(connection, name, keys[name], wanted[name], generation)
     return Ensured(tuple(ids[name] for name in identities), bool(stale or fresh))
+
+
+def follow_files(connection: sqlite3.Connection) -> int:
+    """Tells every track that was found by its path where that file is now; returns how many were told anything new.
+
+    So a playlist that names a file goes on meaning it when the file is renamed or its library moves: the row stays, and
+    with it the match. Call it in a transaction, after a scan and before matching. Costs two look-ups when no file
+    changed since the last time.
+    """
+    generation = metadata.generation(connection, "library_files")
+    seen = int(metadata.get(connection, _FOLLOWED) or 0)
+    if generation == seen:
+        return 0
+    found = connection.execute(
+        "SELECT tracks.id, tracks.locations, tracks.followed, libraries.root, library_files.path FROM library_files "
+        "JOIN matches ON matches.file_id = library_files.id AND matches.method = ? "
+        "JOIN tracks ON tracks.id = matches.track_id JOIN libraries ON libraries.id = library_files.library_id "
+        "WHERE library_files.generation > ? AND library_files.status = ?",
+        (Method.PATH.value, seen, Status.PRESENT.value),
+    ).fetchall()
+    moved = []
+    for track_id, locations, followed, root, path in found:
+        there = root.rstrip(b"/") + b"/" + path
+        now = None if there in (locations or b"").split(b"\0") else there
+        if now != followed:
+            moved.append((now, track_id))
+    if moved:
+        tracks_generation = metadata.bump(connection, "tracks")
+        connection.executemany(
+            "UPDATE tracks SET followed = ?, generation = ? WHERE id = ?",
+            [(now, tracks_generation, track_id) for now, track_id in moved],
+        )
+    metadata.put(connection, _FOLLOWED, str(generation))
+    return len(moved)
+
+
+def files_are_followed(connection: sqlite3.Connection) -> bool:
+    """Whether :func:`follow_files` has nothing to do."""
+    return int(metadata.get(connection, _FOLLOWED) or 0) == metadata.generation(connection, "library_files")
 
 
 def delete_orphans(connection: sqlite3.Connection, track_ids: Iterable[int]) -> int:
@@ -150,7 +202,8 @@ def find_track(connection: sqlite3.Connection, text: str) -> Track:
 
 def track_of(row: Sequence[object]) -> Track:
     """The track in a row of ``COLUMNS``."""
-    track_id, key, title, artists, album, duration_s, isrc, recording, locations = row
+    track_id, key, title, artists, album, duration_s, isrc, recording, locations, followed = row
+    places = (locations, followed)
     return Track(
         id=int(str(track_id)),
         key=str(key),
@@ -160,7 +213,7 @@ def track_of(row: Sequence[object]) -> Track:
         duration_s=duration_s if isinstance(duration_s, float) else None,
         isrc=None if isrc is None else str(isrc),
         mb_recording_id=None if recording is None else str(recording),
-        locations=tuple(locations.split(b"\0")) if isinstance(locations, bytes) else (),
+        locations=tuple(path for place in places if isinstance(place, bytes) for path in place.split(b"\0")),
     )
 
 
@@ -178,11 +231,20 @@ def _insert(connection: sqlite3.Connection, name: str, key: str, entry: Playlist
             entry.duration_s,
             entry.isrc,
             entry.mb_recording_id,
-            b"\0".join(entry.locations) if entry.locations else None,
+            _places(entry, None),
             generation,
         ),
     ).fetchone()
     return int(row[0])
+
+
+def _places(entry: PlaylistEntry, stored: bytes | None) -> bytes | None:
+    """The places as they are stored: those that hold now, then those known before. None when there are none.
+
+    A place is not taken away because it was not found this time: the drive that tells may be dead.
+    """
+    every = dict.fromkeys((*entry.locations, *entry.resolved, *(stored.split(b"\0") if stored else ())))
+    return b"\0".join(every) if every else None
 
 
 def _small(digits: str) -> int:

@@ -19,7 +19,7 @@ from psm.services.libraries import add_library, added_notes, real_folder, shown
 from psm.services.matching import MatchResult, match_tracks
 from psm.services.matching import is_due as match_is_due
 from psm.services.overrides import OverridesResult, sync
-from psm.services.playlists import ImportResult, follow, import_playlists, pull
+from psm.services.playlists import ImportResult, follow, follow_files, import_playlists, pull
 from psm.services.playlists_file import keep, restore
 from psm.services.scanning import scan
 
@@ -109,6 +109,7 @@ def build(
         lambda: pull(db, config.playlists.folders, clock=now, progress=progress, stop=stop),
     )
     unkept = keep(db, config.folder)
+    follow_files(db)
     decided = unless_stopped(True, lambda: sync(db, config.folder, now=now()))
     matched = unless_stopped(
         full or match_is_due(connection, config.match),

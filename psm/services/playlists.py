@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psm.abandon import abandonable
-from psm.db import Database, playlist_sources, playlists
+from psm.db import Database, library_roots, playlist_sources, playlists, tracks
 from psm.db.playlists import KnownSource, StoredPlaylist
 from psm.errors import UsageError
 from psm.match import track_key
 from psm.models import Playlist, PlaylistEntry, RowError, SourcePlaylist, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 from psm.providers import PROVIDERS, NoPlaylist, WrittenByPsm, is_shared, provider_for
+from psm.services.playlist_places import Places
 from psm.services.playlist_sources import (
     SourceState,
     Unreadable,
@@ -167,6 +168,18 @@ def follow(db: Database, folders: Sequence[Path]) -> None:
             playlist_sources.remember_folder(connection, os.path.realpath(os.fsencode(folder)))
 
 
+def follow_files(db: Database) -> None:
+    """Lets tracks that were found by path follow their files to where those are now: see psm.db.tracks.
+
+    Comes after a scan and before matching. Nothing is written when no file or library moved.
+    """
+    if tracks.files_are_followed(db.connection) and library_roots.is_noted(db.connection):
+        return
+    with db.transaction() as connection:
+        tracks.follow_files(connection)
+        library_roots.note(connection)
+
+
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """A remembered source that is no longer. ``released`` are the playlists of that folder: they stay."""
@@ -244,7 +257,9 @@ class _Intake:
     """One import as it goes on. A thread that can be left behind looks at the files; the database is written here."""
 
     def __init__(self, db: Database, clock: Clock, progress: ProgressCallback, stop: StopSignal) -> None:
+        follow_files(db)
         self.known = playlists.known_sources(db.connection)
+        self._places = Places(library_roots.former(db.connection), stop)
         self.problems: list[SourceProblem] = []
         self._roots: set[bytes] = set()
         self._db = db
@@ -356,7 +371,8 @@ class _Intake:
         try:
             if is_report(target.path, content.data):
                 raise WrittenByPsm
-            return _Looked(target, state=content.state, playlist=provider.read(content.data, target.path))
+            playlist = provider.read(content.data, target.path)
+            return _Looked(target, state=content.state, playlist=self._places.resolve(playlist))
         except WrittenByPsm as e:
             return _Looked(target, problem=str(e), own=True)
         except NoPlaylist as e:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psm.db import Database, metadata, playlists, tracks
+from psm.db import Database, files, libraries, matches, metadata, playlists, tracks
 from psm.errors import UsageError
-from psm.models import PlaylistEntry, SourcePlaylist, Status
+from psm.models import Confidence, Match, Method, PlaylistEntry, Reading, SourcePlaylist, Status
 from tests.factories import add_file
 
 
@@ -343,3 +343,99 @@ def test_a_removed_playlist_is_remembered_until_it_is_taken_in_again(db: Databas
 
     store(db, source("a", path=b"/l/gone\xff.m3u"))
     assert playlists.removed_sources(db.connection) == frozenset()
+
+
+# Places of tracks
+
+
+def named(*locations: bytes, resolved: tuple[bytes, ...] = (), title: str = "T") -> SourcePlaylist:
+    return SourcePlaylist("m3u", b"/l/x.m3u", "x", (PlaylistEntry(1, title, locations=locations, resolved=resolved),))
+
+
+def places(db: Database) -> tuple[bytes, ...]:
+    [track] = tracks.all_tracks(db.connection)
+    return track.locations
+
+
+def test_places_that_the_source_does_not_say_make_no_other_track(db: Database) -> None:
+    store(db, named(b"/a"))
+    before = generations(db)
+    again = store(db, named(b"/a", resolved=(b"/real/a",)))
+    assert (again.unchanged, places(db)) == (True, (b"/a", b"/real/a"))
+    assert generations(db)[0] > before[0]  # matching has to look again
+
+
+def test_a_place_that_was_not_found_this_time_stays_behind_those_that_were(db: Database) -> None:
+    store(db, named(b"/a", resolved=(b"/one/a",)))
+    store(db, named(b"/a", resolved=(b"/other/a",)))
+    assert places(db) == (b"/a", b"/other/a", b"/one/a")
+    before = generations(db)
+    store(db, named(b"/a", resolved=(b"/other/a",)))
+    assert generations(db) == before
+
+
+def follow(db: Database) -> int:
+    with db.transaction() as connection:
+        return tracks.follow_files(connection)
+
+
+def rename(db: Database, file_id: int, path: bytes) -> None:
+    """Renames a file as a scan would."""
+    with db.transaction() as connection:
+        file = files.get(connection, file_id)
+        assert file is not None
+        files.update(
+            connection,
+            file.id,
+            file.library_id,
+            path,
+            stat=file.stat,
+            reading=Reading(file.tags, file.fingerprint, file.error),
+            reread=False,
+            generation=metadata.bump(connection, "library_files"),
+        )
+
+
+def match_all(db: Database, file_id: int, method: Method) -> None:
+    """Finds one file for every track."""
+    with db.transaction() as connection:
+        matches.queue_all_tracks(connection)
+        waiting = matches.next_queued(connection, limit=100)
+        matches.store(connection, [(q, Match(q.track.id, file_id, 1.0, method, Confidence.HIGH)) for q in waiting])
+
+
+def test_a_track_found_by_path_follows_its_file_when_it_is_renamed_and_when_its_library_moves(db: Database) -> None:
+    file = add_file(db, b"a.flac")
+    other = add_file(db, b"other.flac")
+    store(db, named(b"/music/a.flac"))
+    match_all(db, file.id, Method.PATH)
+    assert follow(db) == 0
+    assert tracks.files_are_followed(db.connection)
+
+    rename(db, file.id, b"tmp.flac")
+    assert not tracks.files_are_followed(db.connection)
+    before = generations(db)
+    assert (follow(db), places(db)) == (1, (b"/music/a.flac", b"/music/tmp.flac"))
+    assert generations(db)[0] > before[0]
+
+    # A place on the way is forgotten: another file may have that name later.
+    rename(db, file.id, b"b.flac")
+    rename(db, other.id, b"tmp.flac")
+    assert (follow(db), places(db)) == (1, (b"/music/a.flac", b"/music/b.flac"))
+
+    with db.transaction() as connection:
+        libraries.move(connection, file.library_id, b"/new")
+    assert (follow(db), places(db)) == (1, (b"/music/a.flac", b"/new/b.flac"))
+
+    # What the source says is not touched by this, and reading it again does not undo it.
+    assert store(db, named(b"/music/a.flac")).unchanged
+    assert places(db) == (b"/music/a.flac", b"/new/b.flac")
+    assert follow(db) == 0
+
+
+def test_a_track_found_otherwise_follows_no_file(db: Database) -> None:
+    file = add_file(db, b"a.flac")
+    store(db, named(b"/elsewhere/x.flac"))
+    match_all(db, file.id, Method.EXACT)
+    rename(db, file.id, b"b.flac")
+    assert (follow(db), places(db)) == (0, (b"/elsewhere/x.flac",))

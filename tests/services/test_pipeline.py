@@ -17,7 +17,7 @@ from psm.models import DecisionKind, Method
 from psm.progress import Progress
 from psm.services.decisions import remove_match, set_match
 from psm.services.demo import write_demo
-from psm.services.libraries import ensure_libraries
+from psm.services.libraries import ensure_libraries, move_library
 from psm.services.pipeline import BuildResult, build
 from tests.factories import write_flac
 
@@ -333,3 +333,51 @@ def test_a_rebuilt_database_keeps_every_decision(box: Box) -> None:
     box.build()
     kinds = [d.kind for d in decisions.all_decisions(box.db.connection)]
     assert sorted(kinds) == [DecisionKind.NONE, DecisionKind.SET]
+
+
+def untagged(box: Box) -> Path:
+    """A file without tags, which only its path can find, in a playlist that names it by that."""
+    file = write_flac(box.music / "zz" / "01.flac", audio="only here")
+    (box.folder / "playlists" / "named.m3u8").write_text(f"#EXTM3U\n{file}\n")
+    return file
+
+
+def file_of(box: Box, playlist: str) -> list[bytes | None]:
+    found = playlists.find_playlist(box.db.connection, playlist)
+    return [row.path for row in playlists.rows(box.db.connection, found.id)]
+
+
+def test_a_file_that_a_playlist_names_is_still_meant_when_it_is_renamed(box: Box) -> None:
+    file = untagged(box)
+    box.build()
+    assert file_of(box, "named") == [os.fsencode(file)]
+    for name in ("a.flac", "b.flac"):
+        file = file.rename(file.with_name(name))
+        box.build(pull_playlists=name == "a.flac")
+        assert file_of(box, "named") == [os.fsencode(file)]
+    box.build(full=True)
+    assert file_of(box, "named") == [os.fsencode(file)]
+
+
+def test_a_file_that_a_playlist_names_is_still_meant_when_its_library_moves(box: Box, tmp_path: Path) -> None:
+    config = replace(sourceless(box.config), playlists=box.config.playlists)
+    untagged(box)
+    box.build(config=config, library_folders=[box.music])
+    (box.folder / "music").rename(tmp_path / "moved")
+    move_library(box.db, config.folder, "music", tmp_path / "moved", now=lambda: 0.0)
+    box.build(config=config)
+    assert file_of(box, "named") == [os.fsencode(tmp_path / "moved" / "zz" / "01.flac")]
+
+    # Whoever wrote the playlist goes on naming files by the folder that was.
+    write_flac(tmp_path / "moved" / "zz" / "02.flac", audio="another")
+    (box.folder / "playlists" / "later.m3u8").write_text(f"#EXTM3U\n{box.music}/zz/02.flac\n")
+    box.build(config=config)
+    assert file_of(box, "later") == [os.fsencode(tmp_path / "moved" / "zz" / "02.flac")]
+
+
+def test_a_playlist_may_name_files_by_a_way_through_links(box: Box, tmp_path: Path) -> None:
+    file = untagged(box)
+    (tmp_path / "Music").symlink_to(box.music)
+    (box.folder / "playlists" / "named.m3u8").write_text(f"#EXTM3U\n{tmp_path}/Music/zz/01.flac\n")
+    box.build()
+    assert file_of(box, "named") == [os.fsencode(file)]

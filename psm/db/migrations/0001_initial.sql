@@ -52,7 +52,8 @@ CREATE INDEX library_files_fingerprint ON library_files (fingerprint);
 CREATE INDEX library_files_generation ON library_files (generation);
 
 -- What playlists ask for. identity is a hash over all that the source says; key names the track for manual decisions.
--- locations are absolute paths joined by NUL bytes.
+-- locations are absolute paths joined by NUL bytes. followed is where the file is now that was found by one of them,
+-- when it was renamed or its library moved since.
 CREATE TABLE tracks (
     id               INTEGER PRIMARY KEY,
     identity         TEXT NOT NULL UNIQUE,
@@ -64,6 +65,7 @@ CREATE TABLE tracks (
     isrc             TEXT,
     mb_recording_id  TEXT,
     locations        BLOB,
+    followed         BLOB,
     generation       INTEGER NOT NULL
 );
 CREATE INDEX tracks_key ON tracks (key);
