@@ -12,7 +12,7 @@ from psm.cli.playlist_commands import print_result
 from psm.db import Database, playlists
 from psm.errors import ExitCode
 from psm.models import GENERATED_MARK
-from psm.services.playlists import ImportResult, pull
+from psm.services.playlists import ImportResult, follow, pull
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -204,3 +204,60 @@ def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> N
     for command in ("import", "list", "show", "remove"):
         assert run(["playlist", command, "--help"]) == ExitCode.DONE
         assert f"psm playlist {command}" in capsys.readouterr().out
+
+
+def follow_folder(database: Path, folder: Path) -> None:
+    with Database(database) as db:
+        follow(db, [folder])
+        pull(db, [])
+
+
+def test_forget_ends_the_following_of_a_folder_and_names_the_playlists_that_stay(
+    call: Call, database: Path, mix: Path
+) -> None:
+    follow_folder(database, mix.parent)
+
+    code, out, err = call("forget", mix.parent)
+
+    assert (code, out) == (ExitCode.DONE, f"Forgotten: {mix.parent}\n")
+    assert err == (
+        f'"Road trip" stays, though its folder is not followed any more: {mix}. psm playlist remove 1 removes it.\n'
+    )
+    assert call("forget", mix.parent)[0] == ExitCode.USAGE
+
+
+def test_forget_as_json_is_one_document(call: Call, database: Path, mix: Path) -> None:
+    follow_folder(database, mix.parent)
+
+    document = json.loads(call("forget", mix.parent, "--json")[1])
+
+    assert document["forgotten"] == str(mix.parent)
+    assert [p["name"] for p in document["released"]] == ["Road trip"]
+
+
+def test_forget_says_when_the_configuration_goes_on_naming_the_folder(
+    call: Call, database: Path, mix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow_folder(database, mix.parent)
+    monkeypatch.setenv("PSM__PLAYLISTS__FOLDERS", str(mix.parent))
+
+    assert "The configuration names it" in call("forget", mix.parent)[2]
+
+
+def test_import_into_a_new_database_forgets_no_source(call: Call, database: Path, home: Path, mix: Path) -> None:
+    other = mix.with_name("other.csv")
+    other.write_text("Title\nRoads\n")
+    call("import", mix)
+    for file in database.parent.glob("psm.db*"):
+        file.unlink()
+
+    call("import", other)
+
+    [kept] = home.rglob("playlists.yaml")
+    assert all(str(path) in kept.read_text() for path in (mix, other))
+
+
+def test_a_remembered_file_that_is_away_is_named_with_the_way_to_forget_it(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(ImportResult(absent=(b"/l/my mix.m3u",)))
+
+    assert "psm playlist forget '/l/my mix.m3u'" in capsys.readouterr().err

@@ -381,3 +381,27 @@ def test_a_playlist_may_name_files_by_a_way_through_links(box: Box, tmp_path: Pa
     (box.folder / "playlists" / "named.m3u8").write_text(f"#EXTM3U\n{tmp_path}/Music/zz/01.flac\n")
     box.build()
     assert file_of(box, "named") == [os.fsencode(file)]
+
+
+@pytest.mark.parametrize("first", [{"pull_playlists": False}, {"export": False}, {"full": True}, {}])
+def test_a_lost_database_loses_no_source_and_no_output_whatever_build_comes_first(
+    box: Box, tmp_path: Path, first: dict[str, bool]
+) -> None:
+    config = sourceless(box.config)
+    away, here = tmp_path / "away", tmp_path / "here.csv"
+    away.mkdir()
+    for file in (away / "far.csv", here):
+        file.write_text("Title,Artist\nIvy,Juno Vale\n")
+    sources = [box.folder / "playlists", away, here]
+    box.build(config=config, library_folders=[box.music], playlist_paths=sources)
+    before = box.playlists()
+    box.lose_database()
+    away.rename(tmp_path / "unplugged")
+
+    box.build(config=config, **first)
+    assert box.playlists() == before
+    (tmp_path / "unplugged").rename(away)
+    box.build(config=config)
+
+    assert box.playlists() == before
+    assert {p.name for p in playlists.all_playlists(box.db.connection)} >= {"far", "here"}
