@@ -205,19 +205,20 @@ def _walk_files(
     Of most files next to nothing is kept: a library of 100,000 is reported in little memory.
     """
     owned: dict[AlbumKey, int] = defaultdict(int)
-    alike: dict[bytes, list[int]] = defaultdict(list)
+    first: dict[int, int] = {}
+    alike: dict[int, list[int]] = {}
     bad = []
     for file in files:
         if file.album:
             # An album is found under each of its artists: the files of a collaboration credit it in many ways.
             for artist in {normalize(a) for a in (*file.artists, file.album_artist or "")}:
                 owned[artist, normalize(file.album)] += 1
-        if (key := _tag_key(file)) is not None:
-            alike[key].append(file.id)
+        if (key := _tag_key(file)) is not None and (before := first.setdefault(key, file.id)) != file.id:
+            alike.setdefault(key, [before]).append(file.id)
         if problems := tuple(_problems(file)):
             bad.append(BadFile(problems, file.path, file.title, file.artists, file.album))
     bad.sort(key=lambda b: (-len(b.problems), b.path))
-    return dict(owned), [ids for ids in alike.values() if len(ids) > 1], tuple(bad)
+    return dict(owned), list(alike.values()), tuple(bad)
 
 
 def _problems(file: FileRow) -> Iterator[str]:
@@ -228,13 +229,13 @@ def _problems(file: FileRow) -> Iterator[str]:
             yield sentence
 
 
-def _tag_key(file: FileRow) -> bytes | None:
+def _tag_key(file: FileRow) -> int | None:
     """What files that are tagged alike have in common, short; None for a file whose tags do not say what it is."""
     if not file.title or not file.artists or file.duration_s is None or set(file.guessed) & {"title", "artists"}:
         return None
     names = sorted({normalize(a) for a in file.artists})
     said = "\n".join((normalize(file.title), normalize(file.album or ""), *names))
-    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest())
 
 
 def _duplicates(connection: reports.Connection, alike: Iterable[Sequence[int]]) -> tuple[DuplicateFile, ...]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HTML_START = b"<!doctype html>\n<!-- psm report -->\n"
-_BOM = b"\xef\xbb\xbf"
 _JSON_VERSION = 1
 _STATIC_ROWS = 100
 # What a spreadsheet takes for a formula (OWASP, CSV injection).
@@ -53,20 +52,24 @@ def html(report: Report, sections: tuple[Table, ...]) -> bytes:
     from markupsafe import Markup
 
     script = _asset("report.js")
-    page = (
+    pieces = (
         _environment()
         .get_template("report.html")
-        .render(
+        .generate(
             summary=report.summary,
             tables=sections,
-            data={table.name: Markup(_data(table)) for table in sections},  # noqa: S704  (escaped by _data)
+            data=lambda table: map(Markup, _data(table)),  # (escaped by _data)
             static_rows=_STATIC_ROWS,
             style=Markup(_asset("report.css")),  # noqa: S704  (psm's own)
             script=Markup(script),  # noqa: S704  (psm's own)
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    return _HTML_START + page.encode("utf-8")
+    page = io.BytesIO(_HTML_START)
+    page.seek(0, io.SEEK_END)
+    for piece in pieces:
+        page.write(piece.encode("utf-8"))
+    return page.getvalue()
 
 
 def table_csv(table: Table) -> bytes:
@@ -75,18 +78,34 @@ def table_csv(table: Table) -> bytes:
     Durations are seconds, sizes bytes, shares and scores 0 to 1. A text that would be taken for a formula gets an
     apostrophe.
     """
-    text = io.StringIO()
+    content = io.BytesIO()
+    text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([column.name for column in table.columns])
     for row in table.rows:
         writer.writerow([_cell(value) for value in row])
-    return _BOM + text.getvalue().encode("utf-8")
+    text.flush()
+    return content.getvalue()
 
 
 def as_json(report: Report) -> bytes:
     """All of it as one document. ASCII: names that are no text survive as surrogate escapes."""
-    document = {"psm": "report", "version": _JSON_VERSION, **_plain(report)}
-    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode()
+    content = io.BytesIO()
+    text = io.TextIOWrapper(content, encoding="ascii", newline="")
+    text.write(f'{{\n "psm": "report",\n "version": {_JSON_VERSION}')
+    for field in fields(report):
+        value = getattr(report, field.name)
+        text.write(f',\n "{field.name}": ')
+        if not isinstance(value, tuple):
+            json.dump(_plain(value), text)
+            continue
+        text.write("[")
+        for number, item in enumerate(value):
+            text.write(f"{',' if number else ''}\n  {json.dumps(_plain(item))}")
+        text.write("\n ]" if value else "]")
+    text.write("\n}\n")
+    text.flush()
+    return content.getvalue()
 
 
 def clean(text: str) -> str:
@@ -148,11 +167,15 @@ def _asset(name: str) -> str:
     return (resources.files("psm.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _data(table: Table) -> str:
+def _data(table: Table) -> Iterator[str]:
     """The rows as JSON that may stand in a script element: nothing in it can end that or begin a comment."""
-    rows = [[clean(value) if isinstance(value, str) else _rounded(value) for value in row] for row in table.rows]
-    text = json.dumps(rows, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    yield "["
+    for number, row in enumerate(table.rows):
+        values = [clean(value) if isinstance(value, str) else _rounded(value) for value in row]
+        text = json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+        safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        yield f",\n{safe}" if number else safe
+    yield "]"
 
 
 def _rounded(value: float | None) -> float | None:

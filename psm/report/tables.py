@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from psm.report.model import (
     BadFile,
@@ -51,7 +51,7 @@ class Table:
     about: str
     empty: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Value, ...], ...]
+    rows: Sequence[tuple[Value, ...]]
 
 
 def tables(report: Report) -> tuple[Table, ...]:
@@ -71,6 +71,29 @@ def shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
+class _Rows(Sequence[tuple[Value, ...]], Generic[Row]):
+    """Rows that are made when they are looked at: of 100,000 files no second copy is kept."""
+
+    def __init__(self, rows: Sequence[Row], values: tuple[Callable[[Row], Value], ...]) -> None:
+        self._rows = rows
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> tuple[Value, ...]: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[tuple[Value, ...]]: ...
+
+    def __getitem__(self, number: int | slice) -> tuple[Value, ...] | Sequence[tuple[Value, ...]]:
+        if isinstance(number, slice):
+            return _Rows(self._rows[number], self._values)
+        row = self._rows[number]
+        return tuple(value(row) for value in self._values)
+
+
 @dataclass(frozen=True)  # a generic class with slots cannot be made
 class _Section(Generic[Row]):
     name: str
@@ -83,7 +106,7 @@ class _Section(Generic[Row]):
         return Table(
             *(self.name, self.title, self.about, self.empty),
             tuple(column for column, _ in self.columns),
-            tuple(tuple(value(row) for _, value in self.columns) for row in rows),
+            _Rows(rows, tuple(value for _, value in self.columns)),
         )
 
 

@@ -3,6 +3,8 @@ import io
 import json
 import os
 import re
+import tracemalloc
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -213,3 +215,28 @@ def test_small_helpers() -> None:
     assert size(0) == "0 bytes"
     assert clean("plain 日本 🎵") == "plain 日本 🎵"
     assert clean("\ud800\u2028") == "\\ud800\\u2028"
+
+
+@pytest.mark.parametrize("form", ["html", "csv", "json"])
+def test_a_long_list_is_rendered_without_copies_of_it(form: str) -> None:
+    long = report("Song of the long winters", rows=5_000)
+    tracemalloc.start()
+    try:
+        written = files(long, form)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The templates and the little there is of each other list take 2 MB.
+    assert peak < 1.5 * max(map(len, written.values())) + 2_000_000
+
+
+def test_every_value_says_in_a_narrow_window_what_it_is() -> None:
+    page = Page(files(report(), "html")["psm-report.html"])
+    labels = [attributes.get("data-label") for tag, attributes in page.tags if tag == "td"]
+    assert labels == [column.label for table in tables(report()) for column in table.columns]
+
+
+def test_the_page_says_one_entry_in_the_singular() -> None:
+    assert "6 of 1,500 playlist entries have a file" in Page(files(report(), "html")["psm-report.html"]).text
+    one = replace(report(), summary=replace(report().summary, wanted=1, found=0))
+    assert "0 of 1 playlist entry has a file" in Page(files(one, "html")["psm-report.html"]).text

@@ -38,6 +38,7 @@
     this.more = document.querySelector('[data-more="' + this.name + '"]');
     this.card = document.querySelector('[data-count="' + this.name + '"]');
     this.heads = Array.prototype.slice.call(table.tHead.rows[0].cells);
+    this.labels = this.heads.map(function (th) { return th.textContent; });
     this.kinds = this.heads.map(function (th) { return th.dataset.kind; });
     this.rows = JSON.parse(document.getElementById("data-" + this.name).textContent);
     this.folded = null;
@@ -110,6 +111,7 @@
     for (var c = 0; c < row.length; c++) {
       var td = document.createElement("td");
       td.className = this.kinds[c];
+      td.dataset.label = this.labels[c];
       td.dir = "auto";
       if (this.kinds[c] === "share" && row[c] !== null) {
         var meter = document.createElement("meter");
