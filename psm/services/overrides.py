@@ -90,7 +90,7 @@ def sync(db: Database, folder: Path, *, now: float) -> OverridesResult:
     if mark is not None and known_here and (data is not None or not mark.decisions):
         seen = _generations(db)
         only_files = seen != mark.generations and seen[1:] == mark.generations[1:]
-        if only_files and not mark.problems and _is_settled(db):
+        if only_files and not mark.waiting and _is_settled(db):
             mark = replace(mark, generations=seen)
             mark.store(db)
         if seen == mark.generations:
@@ -130,13 +130,14 @@ def change(
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """What the database has taken over: the real path of the folder and the hash of the file in it, and the generations
-    by which its names were looked up."""
+    by which its names were looked up. ``waiting``: any new file may be one that the file of decisions names."""
 
     folder: str
     content: str
     generations: tuple[int, ...]
     decisions: int
     problems: tuple[RowError, ...]
+    waiting: bool
 
     @staticmethod
     def load(db: Database) -> "_Mark | None":
@@ -145,7 +146,8 @@ class _Mark:
             return None
         said = json.loads(text)
         problems = tuple(RowError(line, reason) for line, reason in said["problems"])
-        return _Mark(said["folder"], said["content"], tuple(said["generations"]), said["decisions"], problems)
+        generations = tuple(said["generations"])
+        return _Mark(said["folder"], said["content"], generations, said["decisions"], problems, said["waiting"])
 
     def store(self, db: Database) -> None:
         said = {
@@ -154,6 +156,7 @@ class _Mark:
             "generations": self.generations,
             "decisions": self.decisions,
             "problems": [[p.line, p.reason] for p in self.problems],
+            "waiting": self.waiting,
         }
         with db.transaction(durable=True) as connection:
             metadata.put(connection, _MARK, json.dumps(said))
@@ -285,7 +288,8 @@ def _store(db: Database, meaning: Meaning, folder: Path, *, content: str, genera
         # Once more: a library may have been removed since, with the rows of its files.
         changed = decisions.replace_all(connection, decisions.resolved(connection, made))
         now_decided = metadata.generation(connection, "decisions")
-        _Mark(_real(folder), content, (*generations[:-1], now_decided), len(made), meaning.problems).store(db)
+        generations = (*generations[:-1], now_decided)
+        _Mark(_real(folder), content, generations, len(made), meaning.problems, meaning.waiting).store(db)
     return len(changed)
 
 

@@ -32,7 +32,7 @@ class Meaning:
     """What the whole file decides, by track key.
 
     ``problems`` are wrong with it; ``notices`` are to be told once; ``renamed`` are the names of files, by the entry's
-    place, that the file has to be told.
+    place, that the file has to be told. ``waiting``: an entry was changed by hand to a path that is not there yet.
     """
 
     claims: tuple[Claim, ...]
@@ -40,6 +40,7 @@ class Meaning:
     problems: tuple[RowError, ...]
     notices: tuple[RowError, ...]
     renamed: dict[int, FileName]
+    waiting: bool
 
     def remembered(self) -> list[Decision]:
         """Every decision that some entry makes, whether it counts or not."""
@@ -60,9 +61,11 @@ def understand(db: Database, document: Document, known: Iterable[Decision], *, n
     claims: list[Claim] = []
     notices: list[RowError] = []
     renamed: dict[int, FileName] = {}
+    waiting = False
     for entry in document.entries:
         news = [_interpret(db, entry, key, before[key], libs, now=now) for key in named[entry.place].keys]
         claims.append(Claim(entry, tuple(n.decision for n in news)))
+        waiting = waiting or any(n.waiting for n in news)
         if news:
             first = news[0]
             problems += [first.problem] if first.problem else []
@@ -71,7 +74,7 @@ def understand(db: Database, document: Document, known: Iterable[Decision], *, n
                 renamed[entry.place] = first.names
     held, overruled = _fold(claims)
     problems = sorted([*problems, *overruled], key=lambda p: p.line)
-    return Meaning(tuple(claims), held, tuple(problems), tuple(notices), renamed)
+    return Meaning(tuple(claims), held, tuple(problems), tuple(notices), renamed, waiting)
 
 
 def same(one: Decision, other: Decision) -> bool:
@@ -108,6 +111,7 @@ class _News:
     problem: RowError | None = None
     notice: RowError | None = None
     names: FileName = _NOTHING
+    waiting: bool = False
 
 
 def _interpret(
@@ -139,7 +143,7 @@ def _interpret(
         made = replace(
             made, said_library=was.said_library, said_path=was.said_path, said_fingerprint=was.said_fingerprint
         )
-        return _News(made, RowError(entry.line, reason))
+        return _News(made, RowError(entry.line, reason), waiting=True)
     other = made.file_fingerprint != entry.file.fingerprint
     notice = None
     if other and entry.file.fingerprint is not None and not edited:
