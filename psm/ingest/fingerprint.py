@@ -8,7 +8,8 @@ found without its pages, from the end): many recordings begin with the same sile
 
 Kept by: everything mutagen writes, and a stream copy by ffmpeg to the same format, except to fragmented MP4, which it
 packs anew (measured, see tests/ingest/test_fingerprint.py). Not kept by: a cut, another encoding, and gain written into
-the frames themselves (mp3gain).
+the frames themselves (mp3gain). Not told apart: a FLAC file and the same file cut short, whose header still names the
+sum of the whole.
 """
 
 from hashlib import blake2b

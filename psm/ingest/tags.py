@@ -60,6 +60,8 @@ def _read(source: Source, extension: bytes) -> Reading:
     stream = _guarded(partial(stream_of, source, parts), source, problems, "its audio cannot be understood")
     if stream is not None:
         tags = replace(tags, **asdict(stream))
+    if parts.cut:
+        problems.append("the file ends too early")
     return Reading(tags, name, "; ".join(problems) or None)
 
 

@@ -82,7 +82,8 @@ class Anatomy:
     end. ``extent`` is the audio's whole size, in bytes (in samples for Ogg, whose bytes can be known only by walking
     all its pages). ``tags`` come in order of trust. One of three says what the stream is: ``header``, a miniature of
     the file, its headers alone, for mutagen to read; ``stream``, the range that mutagen can read itself; or ``facts``.
-    ``md5`` is FLAC's own sum of the decoded audio; ``duration_s`` is known here only where no header says it.
+    ``md5`` is FLAC's own sum of the decoded audio; ``duration_s`` is known here only where no header says it. ``cut``
+    says that the container promises more audio than the file holds; most formats cannot tell.
     """
 
     kind: Kind
@@ -96,6 +97,7 @@ class Anatomy:
     codec: str | None = None
     md5: str | None = None
     duration_s: float | None = None
+    cut: bool = False
 
 
 def anatomy(
@@ -108,9 +110,10 @@ def anatomy(
     facts: StreamFacts | None = None,
     codec: str | None = None,
     md5: str | None = None,
+    cut: bool = False,
 ) -> Anatomy:
     """The anatomy of a file whose audio is known to the byte; empty ranges and empty tags are dropped."""
     spans = tuple(span for span in audio if span.length > 0)
     length = sum(span.length for span in spans)
     kept = tuple(block for block in tags if block.data)
-    return Anatomy(kind, spans, length, length, kept, header, stream, facts, codec, md5)
+    return Anatomy(kind, spans, length, length, kept, header, stream, facts, codec, md5, cut=cut)

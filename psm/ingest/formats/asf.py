@@ -55,6 +55,7 @@ def asf_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     streams: list[bytes] = []
     texts: list[bytes] = []
     codec = None
+    promised = 0
     for guid, body, body_end in _objects(source, start + _HEADER_BYTES, end):
         if guid == _STREAM_PROPERTIES:
             stream = source.read(body, min(body_end - body, LARGEST_VALUE))
@@ -63,7 +64,9 @@ def asf_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
                 codec = _CODECS.get(tag, f"asf-{tag:04x}")
                 streams.append(_object(guid, stream))
         elif guid == _FILE_PROPERTIES:
-            streams.append(_object(guid, source.read(body, min(body_end - body, LARGEST_VALUE))))
+            properties = source.read(body, min(body_end - body, LARGEST_VALUE))
+            promised = _file_bytes(properties)
+            streams.append(_object(guid, properties))
         elif guid == _HEADER_EXTENSION:
             reserved = source.read(body, _EXTENSION_BYTES - _OBJECT_HEAD.size)
             inner = b"".join(_wanted(source, *found) for found in _objects(source, body + len(reserved), body_end))
@@ -71,7 +74,15 @@ def asf_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
         else:
             texts.append(_wanted(source, guid, body, body_end))
     tags = [TagBlock(TagForm.ASF, _header(texts)), *front]
-    return anatomy(Kind.ASF, _packets(source, end), tags, header=_header(streams), codec=codec)
+    audio, audio_end = _packets(source, end)
+    cut = min(audio_end, start + promised) > source.size
+    return anatomy(Kind.ASF, audio, tags, header=_header(streams), codec=codec, cut=cut)
+
+
+def _file_bytes(properties: bytes) -> int:
+    """The file's whole size by its own account; 0 while it is a broadcast, which does not know."""
+    is_broadcast = int.from_bytes(properties[64:68], "little") & 1
+    return 0 if is_broadcast else int.from_bytes(properties[16:24], "little")
 
 
 def _header(objects: list[bytes]) -> bytes:
@@ -80,16 +91,15 @@ def _header(objects: list[bytes]) -> bytes:
     return _HEADER + struct.pack("<QI", _HEADER_BYTES + len(content), len(kept)) + b"\x01\x02" + content
 
 
-def _packets(source: Source, start: int) -> list[Span]:
-    """The content of the data object, which follows the header. A size of 0 stands for a recording that was never
-    closed."""
+def _packets(source: Source, start: int) -> tuple[list[Span], int]:
+    """The content of the data object, which follows the header, and where the object says that it ends. A size of 0
+    stands for a recording that was never closed."""
     head = source.read(start, _DATA_HEADER_BYTES)
     if len(head) < _DATA_HEADER_BYTES or head[:16] != _DATA:
-        return []
+        return [], 0
     size = int.from_bytes(head[16:24], "little")
-    return [
-        Span(start + _DATA_HEADER_BYTES, min(source.size, start + size) if size > _DATA_HEADER_BYTES else source.size)
-    ]
+    end = start + size if size > _DATA_HEADER_BYTES else source.size
+    return [Span(start + _DATA_HEADER_BYTES, min(source.size, end))], end
 
 
 def _objects(source: Source, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

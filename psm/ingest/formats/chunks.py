@@ -14,6 +14,8 @@ from psm.ingest.formats.source import Malformed, Source
 
 _MOST_CHUNKS = 1_000
 _UNKNOWN_32 = 0xFFFF_FFFF
+_OPEN_32 = 0x7F00_0000
+"""A program that writes into a pipe, or was switched off, leaves a size from here on (sox, mplayer, ffmpeg), or 0."""
 _WAVE_CODECS = {
     0x0001: "pcm",
     0x0003: "pcm",
@@ -32,6 +34,7 @@ class _Chunk:
     name: bytes
     start: int
     end: int
+    promised_end: int
 
     def read(self, source: Source, most: int = LARGEST_VALUE) -> bytes:
         return source.read(self.start, min(most, self.end - self.start))
@@ -46,8 +49,18 @@ def _chunks(source: Source, start: int, end: int, layout: struct.Struct) -> Iter
             return
         name, size = layout.unpack(head)
         body = position + layout.size
-        yield _Chunk(name, body, min(body + size, source.size))
+        yield _Chunk(name, body, min(body + size, source.size), body + size)
         position = body + size + size % 2
+
+
+def _is_cut(source: Source, layout: struct.Struct, start: int, chunk: _Chunk) -> bool:
+    """Whether the file, whose outermost chunk stands at ``start``, ends before this one does. Both must say so: one
+    size alone may have been written wrong."""
+    size: int = layout.unpack(source.read(start, layout.size))[1]
+    promised = (size, chunk.promised_end - chunk.start)
+    if layout.size < _DSDIFF_CHUNK.size and max(promised) >= _OPEN_32:
+        return False
+    return min(start + layout.size + size, chunk.promised_end) > source.size
 
 
 _RIFF_CHUNK = struct.Struct("<4sI")
@@ -77,6 +90,7 @@ def wave_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     id3: list[TagBlock] = []
     info: list[TagBlock] = []
     long_size = 0
+    cut = False
     for chunk in _wave_chunks(source, start + 12):
         if chunk.name == b"fmt " and not form:
             form = chunk.read(source, 40)
@@ -84,6 +98,7 @@ def wave_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
             long_size = int.from_bytes(chunk.read(source, 16)[8:16], "little")
         elif chunk.name == b"data" and not audio:
             audio.append(_data_span(chunk, source, long_size))
+            cut = _is_cut(source, _RIFF_CHUNK, start, chunk)
         elif chunk.name in {b"id3 ", b"ID3 "}:
             id3.append(wanted_id3v2(source, chunk.start, limit=chunk.end))
         elif chunk.name == b"LIST" and source.read(chunk.start, 4) == b"INFO":
@@ -100,7 +115,8 @@ def wave_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     tag = int.from_bytes(form[:2], "little")
     if tag == _WAVE_EXTENSIBLE and len(form) >= 26:
         tag = int.from_bytes(form[24:26], "little")
-    return anatomy(Kind.WAVE, audio, id3 + front + info, header=header, codec=_WAVE_CODECS.get(tag, f"wav-{tag:04x}"))
+    codec = _WAVE_CODECS.get(tag, f"wav-{tag:04x}")
+    return anatomy(Kind.WAVE, audio, id3 + front + info, header=header, codec=codec, cut=cut)
 
 
 def _wave_chunks(source: Source, start: int) -> Iterator[_Chunk]:
@@ -125,11 +141,13 @@ def aiff_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     audio: list[Span] = []
     id3: list[TagBlock] = []
     texts: list[bytes] = []
+    cut = False
     for chunk in _chunks(source, start + 12, source.size, _IFF_CHUNK):
         if chunk.name == b"COMM" and not common:
             common = chunk.read(source, 64)
         elif chunk.name == b"SSND" and not audio:
             audio.append(Span(min(chunk.start + 8, chunk.end), chunk.end))  # offset and block size come first
+            cut = _is_cut(source, _IFF_CHUNK, start, chunk)
         elif chunk.name in {b"ID3 ", b"id3 "}:
             id3.append(wanted_id3v2(source, chunk.start, limit=chunk.end))
         elif chunk.name in _AIFF_TEXTS:
@@ -139,7 +157,7 @@ def aiff_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     content = b"AIFF" + _IFF_CHUNK.pack(b"COMM", 18) + common[:18]
     header = _IFF_CHUNK.pack(b"FORM", len(content)) + content
     tags = [*id3, *front, TagBlock(TagForm.INFO, b"".join(texts))]
-    return anatomy(Kind.AIFF, audio, tags, header=header, codec=_aiff_codec(common[18:22]))
+    return anatomy(Kind.AIFF, audio, tags, header=header, codec=_aiff_codec(common[18:22]), cut=cut)
 
 
 _AIFF_TEXTS = {b"NAME": b"INAM", b"AUTH": b"IART"}
@@ -160,12 +178,14 @@ def dsdiff_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     audio: list[Span] = []
     id3: list[TagBlock] = []
     codec = "dsd"
+    cut = False
     for chunk in _chunks(source, start + 16, source.size, _DSDIFF_CHUNK):
         if chunk.name == b"PROP" and not header_chunks:
             content = chunk.read(source)
             header_chunks = _DSDIFF_CHUNK.pack(b"PROP", len(content)) + content + b"\0" * (len(content) % 2)
         elif chunk.name in {b"DSD ", b"DST "} and not audio:
             audio.append(Span(chunk.start, chunk.end))
+            cut = _is_cut(source, _DSDIFF_CHUNK, start, chunk)
             header_chunks += source.read(chunk.start - 12, 12)
             if chunk.name == b"DST ":
                 codec = "dst"
@@ -176,7 +196,7 @@ def dsdiff_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
         raise Malformed("the DSDIFF file does not say what it holds")
     size = len(header_chunks) + 4 + sum(span.length for span in audio)
     header = _DSDIFF_CHUNK.pack(b"FRM8", size + size % 2) + b"DSD " + header_chunks
-    return anatomy(Kind.DSDIFF, audio, id3 + front, header=header, codec=codec)
+    return anatomy(Kind.DSDIFF, audio, id3 + front, header=header, codec=codec, cut=cut)
 
 
 _DSF_HEADERS = 28 + 52 + 12
@@ -192,5 +212,7 @@ def dsf_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     id3 = [wanted_id3v2(source, start + pointer)] if pointer else []
     # Without its pointer to the tag, which the miniature does not hold.
     header = head[:20] + bytes(8) + head[28:]
-    audio = Span(start + _DSF_HEADERS, min(start + 80 + size, source.size))
-    return anatomy(Kind.DSF, [audio], id3 + front, header=header, codec="dsd")
+    promised_end = start + 80 + size
+    audio = Span(start + _DSF_HEADERS, min(promised_end, source.size))
+    cut = min(promised_end, start + int.from_bytes(head[12:20], "little")) > source.size
+    return anatomy(Kind.DSF, [audio], id3 + front, header=header, codec="dsd", cut=cut)

@@ -44,7 +44,10 @@ def mp4_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     audio: list[Span] = []
     fragments: list[_Atom] = []
     moov: _Atom | None = None
+    cut = False
     for atom in _atoms(source, start, source.size):
+        # Not any atom: what another program appended (ID3v1, mostly) looks like one with a size beyond all bounds.
+        cut = cut or (atom.name in {b"mdat", b"moov", b"moof"} and atom.end > source.size)
         if atom.name == b"mdat":
             audio.append(Span(atom.body, min(atom.end, source.size)))
         elif atom.name == b"moov" and not moov:
@@ -55,7 +58,7 @@ def mp4_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
         raise Malformed("the MP4 file has no header (moov): it may have been cut off")
     header = _FTYP + _miniature(source, moov, {b"mvhd", b"trak"})
     tags = _FTYP + _miniature(source, moov, {b"udta"})
-    parts = anatomy(Kind.MP4, audio, [TagBlock(TagForm.MP4, tags), *front], header=header)
+    parts = anatomy(Kind.MP4, audio, [TagBlock(TagForm.MP4, tags), *front], header=header, cut=cut)
     return replace(parts, duration_s=_fragments_s(source, moov, fragments)) if fragments else parts
 
 

@@ -1,8 +1,9 @@
 """Ogg with Vorbis, Opus, Speex or FLAC in it: comments without pictures, and the audio's packets without their pages.
 
-A retag renumbers every page of the file and gives each a new checksum, and a copy by another program may draw the pages
-anew. What stays is the packets, so the audio named here is payload alone: that of the first pages behind the headers
-and of the last.
+A retag renumbers every page of the file and gives each a new checksum, may move the packets that share a page with the
+headers to one of their own, and a copy by another program draws all pages anew. What stays is the packets, so the audio
+named here is payload alone, counted from the first packet behind the headers, whatever page that is on: the first bytes
+of it and the last.
 
 Formats: https://www.rfc-editor.org/rfc/rfc3533 (Ogg), https://xiph.org/vorbis/doc/Vorbis_I_spec.html,
 https://www.rfc-editor.org/rfc/rfc7845 (Opus), https://www.speex.org/docs/manual/speex-manual/,
@@ -10,8 +11,9 @@ https://xiph.org/flac/ogg_mapping.html
 """
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from psm.ingest.formats.anatomy import Anatomy, Kind, Span, StreamFacts, TagBlock
 from psm.ingest.formats.source import HEAD_BYTES, Malformed, Source
@@ -19,10 +21,15 @@ from psm.ingest.formats.vorbis import wanted_comments
 
 _HEADER_BYTES = 27
 _LARGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
+_TAIL_ROOM = (_LARGEST_PAGE, 3 * _LARGEST_PAGE, 15 * _LARGEST_PAGE)
+"""How far before the end of the file a sample's worth of audio is looked for: a page of it is enough in music, in films
+there are pictures between."""
 _NO_GRANULE = -1
 _MOST_STREAMS = 16
+_MOST_HEADERS = 1_000
 _SAMPLE_BYTES = 16 * 1024
 _OPUS_HZ = 48_000
+_LAST_BLOCK = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +45,30 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How a codec lays out its headers: how many packets in all, and what stands before the comments in theirs."""
+    """How a codec lays out its headers: how many packets at most, what stands before the comments in theirs, and
+    whether a packet says itself that it is the last of them, as FLAC's metadata blocks do."""
 
     name: str
     headers: int
     comment_mark: bytes
     comment_prefix: int
+    flagged: bool = False
 
 
 def ogg_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
     """The first audio stream that psm knows in the file whose pages begin at ``start``."""
     page, codec, identification = _audio_stream(source, start)
-    packets = _Packets(source, page.end, page.serial)
-    tags = _comments(packets, codec)
-    for _ in range(max(0, codec.headers - 2)):
-        packets.open()
-        packets.close()
-    audio_start = packets.page_end
-    head = _payload(_pages(source, audio_start, page.serial), most=_SAMPLE_BYTES)
-    tail_pages = _last_pages(source, audio_start, page.serial)
-    tail = _last_of(_payload(iter(tail_pages), most=_LARGEST_PAGE), _SAMPLE_BYTES)
+    packets = _Packets(source, page)
+    tags = _headers(packets, codec)
+    first = packets.rest_of_page()
+    head = _first_of(source, chain([first], _pages(source, first.end, page.serial)), _SAMPLE_BYTES)
+    tail_pages = _last_pages(source, first)
+    tail = _last_of(source, tail_pages, _SAMPLE_BYTES)
     # A short file's end is its start again: each byte counts once.
-    head_end = head[-1].end if head else audio_start
+    head_end = head[-1].end if head else first.body
     audio = [*head, *(Span(max(span.start, head_end), span.end) for span in tail)]
     samples = max((page.granule for page in tail_pages), default=0)
-    audio_bytes = max(0, source.size - audio_start)
+    audio_bytes = max(0, source.size - first.body)
     return Anatomy(
         Kind.OGG,
         tuple(span for span in audio if span.length > 0),
@@ -71,6 +77,7 @@ def ogg_file(source: Source, start: int, front: list[TagBlock]) -> Anatomy:
         tuple(block for block in (tags, *front) if block.data),
         facts=_facts(codec, identification, samples, audio_bytes),
         codec=codec.name,
+        cut=any(page.end > source.size for page in tail_pages),
     )
 
 
@@ -105,25 +112,24 @@ def _audio_stream(source: Source, start: int) -> tuple[_Page, _Codec, bytes]:
             extra = int.from_bytes(packet[68:72], "little")
             return page, _Codec("speex", 2 + min(extra, 8), b"", 0), packet
         if packet.startswith(b"\x7fFLAC") and len(packet) >= 51:
-            # The count of header packets may be 0, for unknown; there is at least the one with the comments.
-            return page, _Codec("flac", 1 + max(1, int.from_bytes(packet[7:9], "big")), b"", 4), packet
+            # It counts its header packets too, but may give 0 for unknown.
+            return page, _Codec("flac", _MOST_HEADERS, b"", 4, flagged=True), packet
     raise Malformed("the Ogg file holds no audio of a kind psm knows")
 
 
 class _Packets:
-    """The packets of one stream, read across its pages."""
+    """The packets of one stream behind those on ``page``, read across the pages that follow it."""
 
-    def __init__(self, source: Source, offset: int, serial: int) -> None:
+    def __init__(self, source: Source, page: _Page) -> None:
         self._source = source
-        self._runs = self._all_runs(_pages(source, offset, serial))
-        self._position = self._left = 0
-        self._more = False
-        self.page_end = offset
+        self._page = page
+        self._runs = self._all_runs(_pages(source, page.end, page.serial))
+        self._position, self._left, self._more = page.end, 0, False
 
     def _all_runs(self, pages: Iterator[_Page]) -> Iterator[tuple[int, int, bool]]:
         """Start and length of each piece of a packet, and whether the packet goes on in the next piece."""
         for page in pages:
-            self.page_end = page.end
+            self._page = page
             position, length = page.body, 0
             for lace in page.lacing:
                 length += lace
@@ -135,12 +141,18 @@ class _Packets:
 
     def open(self) -> None:
         """Go to the start of the next packet; the one before must be at its end."""
-        self._position, self._left, self._more = next(self._runs, (0, 0, False))
+        run = next(self._runs, None)  # which may move on to another page
+        self._position, self._left, self._more = run or (self._page.end, 0, False)
 
     def close(self) -> None:
         """Go to the end of this packet."""
         while self._more:
             self.open()
+        self._advance(self._left)
+
+    def rest_of_page(self) -> _Page:
+        """The page that the packet in hand ends on, its body from the packet's end on: often an empty one."""
+        return replace(self._page, body=self._position)
 
     def read(self, length: int) -> bytes:
         """The next bytes of this packet, fewer at its end."""
@@ -171,43 +183,55 @@ class _Packets:
         return self._left > 0
 
 
-def _comments(packets: _Packets, codec: _Codec) -> TagBlock:
+def _headers(packets: _Packets, codec: _Codec) -> TagBlock:
+    """The comments; the packets stand at the end of the last header afterwards."""
     packets.open()
     prefix = packets.read(codec.comment_prefix)
     if not prefix.startswith(codec.comment_mark):
         raise Malformed(f"the {codec.name} stream has no comments where they must be")
     tags = wanted_comments(packets)
     packets.close()
+    for _ in range(codec.headers - 2):
+        if codec.flagged and (not prefix or prefix[0] & _LAST_BLOCK):
+            break
+        packets.open()
+        prefix = packets.read(1)
+        packets.close()
     return tags
 
 
-def _payload(pages: Iterator[_Page], *, most: int) -> list[Span]:
-    spans: list[Span] = []
+def _first_of(source: Source, pages: Iterable[_Page], most: int) -> list[Span]:
+    """The start of the pages' payload, at most so many bytes of it."""
+    kept: list[Span] = []
     for page in pages:
-        spans.append(Span(page.body, min(page.end, page.body + most)))
-        most -= spans[-1].length
+        kept.append(Span(page.body, min(page.end, page.body + most, source.size)))
+        most -= kept[-1].length
         if most <= 0:
             break
-    return spans
+    return kept
 
 
-def _last_of(spans: list[Span], most: int) -> list[Span]:
-    """The end of the spans, at most so many bytes of it."""
+def _last_of(source: Source, pages: list[_Page], most: int) -> list[Span]:
+    """The end of the pages' payload, at most so many bytes of it."""
     kept: list[Span] = []
-    for span in reversed(spans):
-        kept.insert(0, Span(max(span.start, span.end - most), span.end))
+    for page in reversed(pages):
+        end = max(page.body, min(page.end, source.size))
+        kept.insert(0, Span(max(page.body, end - most), end))
         most -= kept[0].length
         if most <= 0:
             break
     return kept
 
 
-def _last_pages(source: Source, audio_start: int, serial: int) -> list[_Page]:
-    """The stream's last pages with a sample's worth of audio, as far as there is one."""
-    for room in (_LARGEST_PAGE, 3 * _LARGEST_PAGE):
-        offset = max(audio_start, source.size - room)
-        pages = _chain_in(source, offset, serial)
-        if offset == audio_start or sum(page.end - page.body for page in pages) >= _SAMPLE_BYTES:
+def _last_pages(source: Source, first: _Page) -> list[_Page]:
+    """The stream's last pages with a sample's worth of audio, as far as there is one; ``first`` is where it begins."""
+    pages: list[_Page] = []
+    for room in _TAIL_ROOM:
+        offset = max(first.end, source.size - room)
+        pages = _chain_in(source, offset, first.serial)
+        if offset == first.end:
+            return [first, *pages]
+        if sum(page.end - page.body for page in pages) >= _SAMPLE_BYTES:
             break
     return pages
 
