@@ -162,7 +162,7 @@ def _overrides(db: Database, config: Config, *, now: float) -> Iterator[Check]:
         yield Check("decisions", Verdict.PROBLEM, str(e), "Mend the file; until then the decisions stay as they were.")
         return
     yield Check("decisions", Verdict.OK, f"{result.decisions:,} manual decisions in {result.path}")
-    for problem in result.problems:
+    for problem in (*result.notices, *result.problems):
         yield Check("decisions", Verdict.NOTE, f"line {problem.line}: {problem.reason}", f"Mend it in {result.path}.")
 
 
