@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
-from psm.cli.render import json_path, note, printable, shown_path, table
+from psm.cli.render import counted, json_path, note, printable, shown_path, table
 
 if TYPE_CHECKING:
     from psm.db.match_list import PlaylistMatch
@@ -199,12 +199,12 @@ def overrides_document(result: "OverridesResult") -> dict[str, Any]:
 def overrides_notes(result: "OverridesResult") -> Iterator[str]:
     """What a person should know of ``psm-overrides.yaml``; nothing when all is as it was."""
     if result.restored:
-        count = _count(result.decisions, "decision")
+        count = counted(result.decisions, "decision")
         yield f"{result.path} was gone: written again from what psm knows, {count}."
     elif result.read and result.changed:
-        yield f"{result.path} was read: something else is decided now for {_count(result.changed, 'track')}."
+        yield f"{result.path} was read: something else is decided now for {counted(result.changed, 'track')}."
     if result.adopted:
-        count = _count(result.adopted, "decision")
+        count = counted(result.adopted, "decision")
         yield f"{result.path} did not have {count} made with another configuration folder: added to it."
     if result.unwritten is not None:
         yield result.unwritten
@@ -325,10 +325,6 @@ def _decision_document(decision: "Decision") -> dict[str, Any]:
         "file_id": d.file_id,
         "decided_at": d.decided_at,
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _minutes(seconds: float | None) -> str:

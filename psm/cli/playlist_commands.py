@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from psm.cli.app import app
-from psm.cli.render import as_json, error, json_path, line, note, progress, shown_path, table
+from psm.cli.render import as_json, counted, error, json_path, line, note, progress, shown_path, table
 from psm.cli.session import exit_code, session, stoppable
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def show_command(context: typer.Context, playlist: _Which, json: _Json = False) 
         table(
             ("position", "track", "file"),
             [(row.position, row.track.label, "" if row.path is None else shown_path(row.path)) for row in rows],
-            title=f"{found.name}: {_count(len(rows), 'track')}, {found_count} with a file",
+            title=f"{found.name}: {counted(len(rows), 'track')}, {found_count} with a file",
         )
 
 
@@ -185,14 +185,14 @@ def result_document(result: "ImportResult") -> dict[str, Any]:
 def print_result(result: "ImportResult") -> None:
     """An :class:`~psm.services.playlists.ImportResult` for people: what changed on stdout, what is wrong on stderr."""
     for change in result.added:
-        line(f'New: "{change.name}", {_count(change.track_count, "track")}')
+        line(f'New: "{change.name}", {counted(change.track_count, "track")}')
     for change in result.updated:
         line(
-            f'Updated: "{change.name}", {_count(change.track_count, "track")} '
+            f'Updated: "{change.name}", {counted(change.track_count, "track")} '
             f"({change.added} added, {change.removed} removed, {change.moved} moved)"
         )
     if result.unchanged:
-        line(f"Unchanged: {_count(len(result.unchanged), 'playlist')}")
+        line(f"Unchanged: {counted(len(result.unchanged), 'playlist')}")
     for playlist in result.missing:
         line(f'Missing: "{playlist.name}": {shown_path(playlist.source)} is gone. It is kept, and left out of exports.')
     for playlist in result.gone:
@@ -207,7 +207,7 @@ def print_result(result: "ImportResult") -> None:
         )
     _print_released(result.released)
     if result.own:
-        note(f"{_count(len(result.own), 'file')} left out: psm wrote them itself.")
+        note(f"{counted(len(result.own), 'file')} left out: psm wrote them itself.")
     for problem in result.notes:
         note(f"{shown_path(problem.path)} is no playlist: {problem.reason}")
     for rows in result.row_problems:
@@ -252,7 +252,3 @@ def _row_document(row: "PlaylistRow") -> dict[str, Any]:
         "mb_recording_id": track.mb_recording_id,
         "path": None if row.path is None else json_path(row.path),
     }
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

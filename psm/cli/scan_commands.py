@@ -130,6 +130,8 @@ def show_scan(result: "ScanResult", *, as_json: bool) -> None:
 
 def scan_sentence(result: "ScanResult") -> str:
     """The counts, as one sentence."""
+    from psm.cli.render import counted
+
     total = result.changed - result.missing + result.unchanged
     counts = ("added", "updated", "moved", "restored", "missing")
     changes = [f"{getattr(result, name):,} {name}" for name in counts if getattr(result, name)]
@@ -141,4 +143,4 @@ def scan_sentence(result: "ScanResult") -> str:
         end = " Stopped early: what was found is kept, nothing was marked missing."
     elif not result.complete:
         end = " Not everything could be looked at."
-    return f"Scan: {total:,} file{'' if total == 1 else 's'} in {result.duration_s:.1f} s: {'; '.join(said)}.{end}"
+    return f"Scan: {counted(total, 'file')} in {result.duration_s:.1f} s: {'; '.join(said)}.{end}"
