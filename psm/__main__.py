@@ -8,9 +8,13 @@ import sys
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    from psm.cli import run
+    try:
+        from psm.cli import run
 
-    sys.exit(run())
+        sys.exit(run())
+    except KeyboardInterrupt:
+        # Before the command line could take the signal over.
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from psm.models import Decision, LibraryFile, Match, Method, Status, Track
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 from psm.services.match_index import find_affected, hashes_of, is_due
 from psm.services.match_questions import Question, Shelf, questions
+from psm.services.playlists import follow_files
 
 __all__ = ["CandidateVerdict", "Diagnosis", "MatchResult", "diagnose", "is_due", "match_tracks"]
 
@@ -88,6 +89,7 @@ def match_tracks(
 ) -> MatchResult:
     """Matches every track that a change since the last run can affect; all of them, with a new index, when ``full``."""
     started = clock()
+    follow_files(db)
     complete = find_affected(db, cfg, full=full, progress=progress, stop=stop)
     done = _match_queued(db, cfg, progress=progress, stop=stop) if complete else matches.Stored()
     with db.snapshot() as connection:
