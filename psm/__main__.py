@@ -3,6 +3,7 @@
 Imports the command line only when run: spawned workers import this module too.
 """
 
+import signal
 import sys
 
 
@@ -11,10 +12,13 @@ def main() -> None:
     try:
         from psm.cli import run
 
-        sys.exit(run())
+        code = run()
     except KeyboardInterrupt:
-        # Before the command line could take the signal over.
-        sys.exit(130)
+        # Before the command line could take the signal over, or while it was saying that it was interrupted.
+        code = 130
+    # What is left is Python's own end, which would answer one more Ctrl-C with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
