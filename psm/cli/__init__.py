@@ -18,6 +18,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. The one place that maps errors to exit codes."""
     _open_standard_streams()
     args = hoist_global_options(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get(DEBUG_VARIABLE):
+        import logging
+
+        logging.basicConfig(level=logging.INFO)
     try:
         code = _command(args)
         sys.stdout.flush()  # when Python ends, it would be too late for a sentence
