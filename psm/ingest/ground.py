@@ -20,6 +20,7 @@ from psm.filesystems import filesystem_of
 from psm.ingest.files import file_stat
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
+from psm.ingest.spelling import takes_other_spellings
 from psm.models import FileStat, Library, Status
 from psm.progress import NeverStop, StopSignal
 
@@ -54,7 +55,9 @@ class Ground:
         self.library = library
         self.others = others
         """The roots of the other libraries."""
-        self.network = not filesystem_of(library.root).is_local
+        filesystem = filesystem_of(library.root)
+        self.network = not filesystem.is_local
+        self.takes_other_spellings = takes_other_spellings(filesystem.type)
         self.device = 0
         self.problem: str | None = None
         """Why the root cannot be read; nothing is gone then."""

@@ -13,6 +13,7 @@ from psm.ingest.files import FoundFile, FoundFolder, list_folder, walk
 from psm.ingest.ground import Finding, Ground
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
+from psm.ingest.spelling import on_disk
 from psm.models import Library
 from psm.progress import StopSignal
 
@@ -69,7 +70,7 @@ def observe(
         _note_absence(seen, ground)
         return seen
     look = _Look(db, ground, seen, policy, follow_symlinks, reads, accept_missing)
-    plan = ground.patiently(lambda: _plan(library.root, targets)) or _Plan()
+    plan = ground.patiently(lambda: _plan(library.root, targets, spell=ground.takes_other_spellings)) or _Plan()
     for path, reason in plan.errors:
         seen.errors.append((path, reason))
         seen.complete = False
@@ -116,9 +117,9 @@ class _Plan:
     errors: list[tuple[bytes, str]] = field(default_factory=list)
 
 
-def _plan(root: bytes, targets: Sequence[bytes]) -> _Plan:
+def _plan(root: bytes, targets: Sequence[bytes], *, spell: bool) -> _Plan:
     plan = _Plan()
-    for target in sorted(set(targets)):
+    for target in sorted({on_disk(root, target) if spell and target else target for target in targets}):
         # Sorted, a folder comes before what lies below it.
         if any(not f or target == f or target.startswith(f + b"/") for f in plan.folders):
             continue

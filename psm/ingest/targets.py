@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from psm.errors import UsageError
+from psm.filesystems import filesystem_of
 from psm.models import Library
 
 
@@ -41,6 +43,28 @@ def locate(known: Sequence[Library], path: Path | bytes) -> tuple[Library, bytes
                 return library, b""
             if candidate.startswith(join(library.root, b"")):
                 return library, candidate[len(join(library.root, b"")) :].replace(os.fsencode(os.sep), b"/")
+    return _by_identity(known, absolute)
+
+
+def _by_identity(known: Sequence[Library], absolute: bytes) -> tuple[Library, bytes] | None:
+    """The library that one of the folders above is, spelt or mounted another way. Asks local disks only."""
+    roots = {}
+    for library in known:
+        if filesystem_of(library.root).is_local:
+            with suppress(OSError):
+                found = os.stat(library.root)
+                roots[found.st_dev, found.st_ino] = library
+    folder, below = absolute, b""
+    while roots and filesystem_of(folder).is_local:
+        with suppress(OSError):
+            found = os.stat(folder)
+            library_here = roots.get((found.st_dev, found.st_ino))
+            if library_here is not None:
+                return library_here, below
+        above, name = os.path.split(folder)
+        if above == folder:
+            break
+        folder, below = above, name + b"/" + below if below else name
     return None
 
 

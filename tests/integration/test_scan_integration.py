@@ -227,3 +227,15 @@ def test_a_library_that_is_away_ends_with_1(psm: Psm, tmp_path: Path) -> None:
     assert "cannot be read" in done.stderr
     psm("library", "move", "music", tmp_path / "elsewhere")
     assert psm.json("scan", "--quick")["unchanged"] == 2
+
+
+def test_a_folder_of_a_library_that_is_mounted_elsewhere_too_belongs_to_it(psm: Psm, tmp_path: Path) -> None:
+    root = make_library(tmp_path / "music", 3)
+    psm("scan", root)
+    (tmp_path / "door").mkdir()
+    subprocess.run(["mount", "--bind", root, tmp_path / "door"], check=True)
+    try:
+        assert psm.json("scan", "--quick", tmp_path / "door" / "Artist 1")["unchanged"] == 1
+        assert [library["name"] for library in psm.json("library", "list")] == ["music"]
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "door"], check=True)
