@@ -272,13 +272,22 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
     """Refuses a database of another program, which psm's tables would spoil, and one of a newer psm."""
-    version = _schema_version(connection)
+    # Both are read in one transaction: another psm may be making its tables between the two.
+    begun = not connection.in_transaction
+    if begun:
+        connection.execute("BEGIN")
+    try:
+        version = _schema_version(connection)
+        is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    finally:
+        if begun:
+            _roll_back(connection)
     if version > len(_migrations()):
         raise DatabaseError(
             f"The database was written by a newer psm (schema {version}, this one knows {len(_migrations())}): {path}. "
             "Update psm, or set database.path to another file."
         )
-    if version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    if version == 0 and not is_empty:
         raise DatabaseError(
             f"{path} is a database of another program. Set database.path to another file; psm leaves this one alone."
         )
