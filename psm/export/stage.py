@@ -1,30 +1,27 @@
 """The export: every playlist, for every profile, into its folder; what nobody wants any more is taken away again."""
 
 import hashlib
-import json
 import os
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from psm.config import ExportConfig, ExportProfile
 from psm.db import Database, exports
 from psm.db.exports import ExportPlaylist, ExportRow, ExportState, Generations, WrittenPlaylist
 from psm.export import folder as folders
 from psm.export import formats, manifest, paths
+from psm.export.due import real_folder, settings_of
 from psm.export.folder import Change
 from psm.export.formats import Entry
-from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer
+from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer, playlist_key
 from psm.export.names import Wanted, assign, fold, safe_stem
 from psm.export.paths import Place, Unwritable
 from psm.export.result import ExportedPlaylist, ExportProblem, ExportResult, KeptFile, Outcome, Unusable
 from psm.owned import Output, State, find, hash_of, locked
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
-
-EXPORT_VERSION = 1
-"""Goes up when the same input gives other files."""
 
 _SHORT_KEY = 8
 _FOREIGN_NOTE = "there is a file of that name that psm did not write; psm export --overwrite keeps it as .bak"
@@ -67,31 +64,16 @@ def export_playlists(
     if not one_off:
         _remember(db, groups)
     for folder, profiles in groups.items():
-        others = {p.name for p in cfg.profiles if p not in profiles and _real(p) == folder}
+        others = {p.name for p in cfg.profiles if p not in profiles and real_folder(p) == folder}
         run.export(folder, profiles, _Managed({p.name for p in profiles} if one_off else None, others, once=one_off))
     if only is None and not one_off:
         _clean_up(run, current=groups)
     result = run.result()
     if only is None and not one_off and result.complete and not result.problems:
-        state = ExportState(_settings(cfg), run.generations or before, run.outputs(groups), run.files())
+        state = ExportState(settings_of(cfg), run.generations or before, run.outputs(groups), run.files())
         with db.transaction() as connection:
             exports.put_state(connection, state)
     return result
-
-
-def is_due(connection: exports.Connection, cfg: ExportConfig) -> bool:
-    """Whether an export would read anything new, or one of its outputs is not as it was left."""
-    state = exports.state(connection)
-    if state is None or state.settings != _settings(cfg):
-        return True
-    if state.generations != exports.generations(connection):
-        return True
-    return not all(output.is_as_left for output in state.outputs)
-
-
-def playlist_key(source: bytes) -> str:
-    """What identifies a playlist in a manifest: its source, which a rebuilt database knows it by as well."""
-    return hashlib.blake2b(source, digest_size=16).hexdigest()
 
 
 def entry_of(row: ExportRow) -> Entry:
@@ -493,15 +475,5 @@ def _owner(db: Database) -> str:
 def _by_folder(profiles: Iterable[ExportProfile]) -> dict[bytes, list[ExportProfile]]:
     groups: dict[bytes, list[ExportProfile]] = {}
     for profile in profiles:
-        groups.setdefault(_real(profile), []).append(profile)
+        groups.setdefault(real_folder(profile), []).append(profile)
     return groups
-
-
-def _real(profile: ExportProfile) -> bytes:
-    return os.path.realpath(os.fsencode(profile.folder))
-
-
-def _settings(cfg: ExportConfig) -> str:
-    # The real folders too: a link may lead elsewhere today.
-    folders_now = [os.fsdecode(_real(p)) for p in cfg.profiles]
-    return json.dumps([EXPORT_VERSION, [asdict(p) for p in cfg.profiles], folders_now], default=os.fsdecode)

@@ -1,7 +1,6 @@
 """Reading back what was written, the way the player would: does every line lead to a file?"""
 
 import os
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,10 +8,9 @@ from psm.config import ExportConfig, ExportProfile, PlaylistFormat
 from psm.db import Database, exports
 from psm.export import manifest, paths
 from psm.export.formats import MISSING_MARK, encoding_of, placeholder
-from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer
+from psm.export.manifest import ManifestDamaged, ManifestEntry, ManifestNewer, playlist_key
 from psm.export.paths import Place
 from psm.export.result import VerifyProblem, VerifyResult
-from psm.export.stage import playlist_key
 from psm.owned import State, find
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 
@@ -70,6 +68,8 @@ def verify(
 def read_lines(content: bytes, profile: ExportProfile) -> Iterator[Line]:
     """The lines of a playlist file of psm's that name music. Raises ValueError when it is none."""
     if profile.format is PlaylistFormat.XSPF:
+        import xml.etree.ElementTree as ET
+
         try:
             root = ET.fromstring(content)  # noqa: S314  (its hash is that of a file that psm wrote)
         except ET.ParseError as e:

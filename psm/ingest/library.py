@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psm.config import LibraryConfig
 from psm.db import Connection, Database, explained, files, libraries, metadata
@@ -24,11 +25,13 @@ from psm.ingest.ground import Finding, Ground, Whereabouts
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.moves import Observed, pair_moves
 from psm.ingest.observe import Observation, ToRead, observe
-from psm.ingest.reading import Job, Outcome, read_many
 from psm.ingest.targets import choose_targets, join
 from psm.locks import hold
 from psm.models import FileStat, Library, Reading, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+
+if TYPE_CHECKING:
+    from psm.ingest.reading import Job, Outcome
 
 MISSING_LIMIT = 50
 MISSING_SHARE = 0.3
@@ -277,14 +280,21 @@ class _Scan:
         done = 0
         for observation in seen:
             library, items = observation.library, observation.to_read
-            jobs = [Job(library.root, item.path) for item in items]
-            outcomes = read_many(jobs, network=self._grounds[library.id].network, stop=self._stop)
+            outcomes = self._outcomes(library, [item.path for item in items])
             while batch := list(islice(outcomes, BATCH)):
                 self._take_batch([self._taken(library, items[o.job], o) for o in batch])
                 done += len(batch)
                 self._progress(Progress("Reading", done, total))
 
-    def _taken(self, library: Library, item: ToRead, outcome: Outcome) -> _ReadFile | None:
+    def _outcomes(self, library: Library, paths: Sequence[bytes]) -> "Iterator[Outcome]":
+        if not paths:
+            return iter(())
+        from psm.ingest.reading import Job
+
+        jobs = [Job(library.root, path) for path in paths]
+        return read_many(jobs, network=self._grounds[library.id].network, stop=self._stop)
+
+    def _taken(self, library: Library, item: ToRead, outcome: "Outcome") -> _ReadFile | None:
         """What reading a file gave, with what psm holds of its path; None when it could not be read."""
         path = join(library.root, item.path)
         if outcome.stat is None or outcome.reading is None:
@@ -356,8 +366,7 @@ class _Scan:
 
     def _read_stray(self, row: KnownFile) -> None:
         ground = self._grounds[row.library_id]
-        outcomes = read_many([Job(ground.library.root, row.path)], network=ground.network, stop=self._stop)
-        for outcome in outcomes:
+        for outcome in self._outcomes(ground.library, [row.path]):
             self._where.unread.add(row.id)
             file = self._taken(ground.library, ToRead(row.path, row.id), outcome)
             if file is not None:
@@ -517,6 +526,13 @@ class _Scan:
         with self._db.transaction() as connection:
             for library in whole:
                 metadata.put(connection, f"last_scan:{library.id}", record)
+
+
+def read_many(jobs: "Sequence[Job]", *, network: bool, stop: StopSignal) -> "Iterator[Outcome]":
+    """As :func:`psm.ingest.reading.read_many`, which brings process pools: most scans find nothing to read."""
+    from psm.ingest import reading
+
+    return reading.read_many(jobs, network=network, stop=stop)
 
 
 def last_scans(connection: Connection) -> Iterator[float]:

@@ -11,11 +11,9 @@ their columns of several artists differ:
 Other tables: ";" separates artists, and ", " does too when the column's name is in the plural.
 """
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from psm.models import PlaylistEntry, RowError, SourcePlaylist
 from psm.providers.entries import make_entry
@@ -178,6 +176,8 @@ def _rows(lines: Sequence[str], *, start: int, delimiter: str) -> Iterator[_Row]
 
 
 def _strict_row(lines: Sequence[str], at: int, delimiter: str) -> _Row | None:
+    import csv  # not above, nor statistics: most builds read no playlist, but all ask which files are playlists
+
     reader = csv.reader(lines[at : at + _LONGEST_ROW], delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         return _Row(at + 1, tuple(next(reader)), lines=reader.line_num)
@@ -186,6 +186,8 @@ def _strict_row(lines: Sequence[str], at: int, delimiter: str) -> _Row | None:
 
 
 def _line_row(line: str, at: int, delimiter: str) -> _Row:
+    import csv
+
     reader = csv.reader([line, "\n"], delimiter=delimiter, skipinitialspace=True)
     try:
         cells = next(reader)
@@ -223,6 +225,8 @@ def _splitter(header: _Header, rows: Sequence[_Row]) -> Callable[[str], list[str
 
 def _units_per_second(header: _Header, rows: Sequence[_Row]) -> float:
     column = header.column("duration")
+    from statistics import median
+
     if column in _IN_MS or column in _IN_S:
         return 1000.0 if column in _IN_MS else 1.0
     numbers = [number for row in rows if (number := seconds(header.cell(row, "duration"), per_second=1000)) is not None]

@@ -1,12 +1,9 @@
 """The report: read in one go, written where it changed."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 from psm import atomic
 from psm.config import ReportConfig
@@ -26,49 +23,11 @@ from psm.owned import (
 )
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 from psm.report.collect import Stopped, collect
-from psm.report.model import Summary
+from psm.report.due import settings_of
 from psm.report.render import RenderedFile, render
-
-REPORT_VERSION = 1
-"""Goes up when the same input gives other files."""
+from psm.report.result import Outcome, ReportFile, ReportResult
 
 _MANIFEST = Manifest("report", OwnedFile)
-
-
-class Outcome(StrEnum):
-    """What became of one file of the report."""
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class ReportFile:
-    """One file of the report.
-
-    ``backup`` is where a person's version of it went; ``error`` says why it could not be written.
-    """
-
-    path: bytes
-    outcome: Outcome
-    backup: bytes | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportResult:
-    """What was written and what it says. ``complete`` is false when it was stopped; ``summary`` is then None."""
-
-    files: tuple[ReportFile, ...] = ()
-    removed: tuple[bytes, ...] = ()
-    summary: Summary | None = None
-    complete: bool = True
-
-    @property
-    def failed(self) -> tuple[ReportFile, ...]:
-        """What could not be written."""
-        return tuple(f for f in self.files if f.outcome is Outcome.FAILED)
 
 
 def write_report(
@@ -101,14 +60,6 @@ def write_report(
         if stop.is_set():
             return ReportResult(complete=False)
         return ReportResult((_failed(folder, e),))
-
-
-def is_due(connection: reports.Connection, cfg: ReportConfig) -> bool:
-    """Whether a report would say anything new, or one of its files is not as it was left."""
-    state = reports.state(connection)
-    if state is None or state.settings != _settings(cfg) or state.generations != reports.generations(connection):
-        return True
-    return not all(output.is_as_left for output in (state.manifest, *(w.output for w in state.files)))
 
 
 def _write_report(
@@ -146,7 +97,7 @@ def _write_report(
         written = tuple(
             WrittenReport(Output.of(os.path.join(folder, os.fsencode(n))), ours[n].hashes[0]) for n in names
         )
-        state = ReportState(_settings(cfg), generations, written, Output.of(os.path.join(folder, _MANIFEST.name)))
+        state = ReportState(settings_of(cfg), generations, written, Output.of(os.path.join(folder, _MANIFEST.name)))
         with db.transaction() as connection:
             reports.put_state(connection, state)
     return result
@@ -208,7 +159,3 @@ def _names_in(folder: bytes, last: Iterable[WrittenReport]) -> list[str]:
 
 def _failed(path: bytes, e: OSError) -> ReportFile:
     return ReportFile(path, Outcome.FAILED, error=e.strerror or str(e))
-
-
-def _settings(cfg: ReportConfig) -> str:
-    return json.dumps([REPORT_VERSION, asdict(cfg)], default=os.fsdecode)

@@ -6,7 +6,6 @@ all its candidates; the few that have too many of them (:data:`MOST_CANDIDATES`)
 these.
 """
 
-import json
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from psm.match.candidates import MOST_CANDIDATES, file_keys, key_hash, track_key
 from psm.match.decide import Candidate, Ruling, decide
 from psm.match.views import describe_file, describe_track
 from psm.progress import Progress, ProgressCallback, StopSignal
+from psm.services import match_due
 
 KEY_BATCH = 1_000
 """Files or tracks whose keys are written in one transaction (about 0.2 s)."""
@@ -33,7 +33,7 @@ _FILES = "reading what files say"
 
 def is_due(connection: Connection, cfg: MatchConfig) -> bool:
     """Whether the stage has anything to do. Costs a few look-ups."""
-    return matches.consumed(connection) != _inputs(connection, cfg) or not matches.is_queue_empty(connection)
+    return match_due.is_due(connection, cfg, version=ALGORITHM_VERSION)
 
 
 def find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: ProgressCallback, stop: StopSignal) -> bool:
@@ -41,7 +41,7 @@ def find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: Progr
     _resolve_decisions(db)
     with db.snapshot() as connection:
         seen = matches.consumed(connection)
-        now = _inputs(connection, cfg)
+        now = match_due.inputs(connection, cfg, version=ALGORITHM_VERSION)
     if full or seen is None or seen.version != now.version:
         with db.transaction() as connection:
             matches.forget_keys(connection)
@@ -69,11 +69,6 @@ def find_affected(db: Database, cfg: MatchConfig, *, full: bool, progress: Progr
 def hashes_of(keys: Iterable[str]) -> tuple[int, ...]:
     """The keys as the index holds them."""
     return tuple({key_hash(key) for key in keys})
-
-
-def _inputs(connection: Connection, cfg: MatchConfig) -> matches.Consumed:
-    settings = json.dumps({name: getattr(cfg, name) for name in sorted(MatchConfig.__slots__)})
-    return matches.inputs(connection, settings=settings, version=ALGORITHM_VERSION)
 
 
 def _resolve_decisions(db: Database) -> None:

@@ -10,8 +10,6 @@ One database may be used with several configuration folders (``--config``). Then
 it speaks, and is told the rest of what was decided: nobody deleted that from it.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,50 +19,36 @@ from pathlib import Path
 
 from psm import atomic, locks
 from psm.db import Database, decisions, libraries, metadata, tracks
-from psm.models import Decision, RowError
+from psm.models import Decision
 from psm.services.overrides_file import (
     HEADER,
     Changes,
     Document,
     Entry,
-    OverridesError,
     apply,
     parse,
     unchangeable,
 )
 from psm.services.overrides_meaning import Meaning, effects, is_told, same, understand
+from psm.services.overrides_state import (
+    FILE_NAME,
+    Mark,
+    OverridesError,
+    OverridesResult,
+    generations_of,
+    read,
+    real_folder,
+    unchanged,
+)
+from psm.services.overrides_state import content_of as _content
 from psm.services.overrides_tracks import entry_for
 
-FILE_NAME = "psm-overrides.yaml"
+__all__ = ["FILE_NAME", "Changed", "OverridesResult", "change", "iso_utc", "sync"]
+
 _LOCK_NAME = ".psm-overrides.lock"
-_MARK = "overrides"
 _LOCK_TIMEOUT_S = 60.0
 _KIND = "overrides"
 _BOM = "\ufeff"
-
-
-@dataclass(frozen=True, slots=True)
-class OverridesResult:
-    """What :func:`sync` found and did.
-
-    ``decisions`` counts those in force. ``read``: the file had changed, and the database now says what it says.
-    ``written``: psm brought the names of moved files in it up to date. ``restored``: it was gone, and was written
-    again from the database. ``adopted`` counts the decisions that were added to it because they had been made with
-    another configuration folder. ``changed`` counts the tracks for which something else is decided now. ``problems``
-    are entries (by line) that have no effect, or not the one they seem to have; ``notices`` are told once;
-    ``unwritten`` is why psm could not write the file when it wanted to.
-    """
-
-    path: Path
-    decisions: int = 0
-    read: bool = False
-    written: bool = False
-    restored: bool = False
-    adopted: int = 0
-    changed: int = 0
-    problems: tuple[RowError, ...] = ()
-    notices: tuple[RowError, ...] = ()
-    unwritten: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +68,14 @@ def sync(db: Database, folder: Path, *, now: float) -> OverridesResult:
     :raises OverridesError: the file cannot be read or understood; then it is not touched and the decisions stay.
     """
     path = folder / FILE_NAME
-    data = _read(path)
-    mark = _Mark.load(db)
-    known_here = mark is not None and mark.folder == _real(folder) and mark.content == _content(data)
-    if mark is not None and known_here and (data is not None or not mark.decisions):
-        seen = _generations(db)
+    if (known := unchanged(db, folder)) is not None:
+        return known
+    mark, seen = Mark.load(db), generations_of(db)
+    if mark is not None and mark.holds(folder, read(path)):
         only_files = seen != mark.generations and seen[1:] == mark.generations[1:]
         if only_files and not mark.waiting and _is_settled(db):
-            mark = replace(mark, generations=seen)
-            mark.store(db)
-        if seen == mark.generations:
+            replace(mark, generations=seen).store(db)
             return OverridesResult(path, mark.decisions, problems=mark.problems)
-    if data is None and not decisions.all_decisions(db.connection):
-        return OverridesResult(path)
     with _locked(folder, needed=False):
         return _bring_up_to_date(db, path, now=now)[1]
 
@@ -113,7 +92,7 @@ def change(
     """
     path = folder / FILE_NAME
     with _locked(folder, needed=True):
-        generations = _generations(db)
+        generations = generations_of(db)
         state, result = _bring_up_to_date(db, path, now=now)
         held = state.meaning.held.get(key, [])
         wanted = decide(list(held))
@@ -128,41 +107,6 @@ def change(
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """What the database has taken over: the real path of the folder and the hash of the file in it, and the generations
-    by which its names were looked up. ``waiting``: any new file may be one that the file of decisions names."""
-
-    folder: str
-    content: str
-    generations: tuple[int, ...]
-    decisions: int
-    problems: tuple[RowError, ...]
-    waiting: bool
-
-    @staticmethod
-    def load(db: Database) -> "_Mark | None":
-        text = metadata.get(db.connection, _MARK)
-        if text is None:
-            return None
-        said = json.loads(text)
-        problems = tuple(RowError(line, reason) for line, reason in said["problems"])
-        generations = tuple(said["generations"])
-        return _Mark(said["folder"], said["content"], generations, said["decisions"], problems, said["waiting"])
-
-    def store(self, db: Database) -> None:
-        said = {
-            "folder": self.folder,
-            "content": self.content,
-            "generations": self.generations,
-            "decisions": self.decisions,
-            "problems": [[p.line, p.reason] for p in self.problems],
-            "waiting": self.waiting,
-        }
-        with db.transaction(durable=True) as connection:
-            metadata.put(connection, _MARK, json.dumps(said))
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
     """The file as it is on disk (``data`` is None when it is not there), and what it means."""
 
@@ -174,15 +118,15 @@ class _State:
 def _bring_up_to_date(db: Database, path: Path, *, now: float) -> tuple[_State, OverridesResult]:
     """Takes the file over, or writes it again when it is gone, and tells it what it does not say yet: the present names
     of files, and what was decided with another configuration folder."""
-    before, generations = _Mark.load(db), _generations(db)
-    data = _read(path)
-    read = data is not None and (before is None or before.content != _content(data))
+    before, generations = Mark.load(db), generations_of(db)
+    data = read(path)
+    was_read = data is not None and (before is None or before.content != _content(data))
     known = decisions.all_decisions(db.connection)
     # An empty file is what a full disk leaves of one: whoever wants no decisions any more deletes the entries.
     restored = bool(known) and not (data or b"").strip()
     document = parse(_restored(db, known) if restored else _decode(data, path), name=str(path))
     meaning = understand(db, document, known, now=iso_utc(now))
-    elsewhere = before is not None and before.folder != _real(path.parent)
+    elsewhere = before is not None and before.folder != real_folder(path.parent)
     adopted = [d for d in known if d.track_key not in meaning.held] if elsewhere else []
     held = {**meaning.held, **_by_track(adopted)}
     renamed, noticed = meaning.renamed, meaning.notices
@@ -202,7 +146,7 @@ def _bring_up_to_date(db: Database, path: Path, *, now: float) -> tuple[_State, 
     result = OverridesResult(
         path,
         decisions=sum(map(len, meaning.held.values())),
-        read=read and not restored,
+        read=was_read and not restored,
         written=bool(renamed) and not restored and unwritten is None,
         restored=restored and unwritten is None,
         adopted=len(adopted) if unwritten is None else 0,
@@ -289,7 +233,7 @@ def _store(db: Database, meaning: Meaning, folder: Path, *, content: str, genera
         changed = decisions.replace_all(connection, decisions.resolved(connection, made))
         now_decided = metadata.generation(connection, "decisions")
         generations = (*generations[:-1], now_decided)
-        _Mark(_real(folder), content, generations, len(made), meaning.problems, meaning.waiting).store(db)
+        Mark(real_folder(folder), content, generations, len(made), meaning.problems, meaning.waiting).store(db)
     return len(changed)
 
 
@@ -298,34 +242,6 @@ def _is_settled(db: Database) -> bool:
     known = decisions.all_decisions(db.connection)
     libs = libraries.all_libraries(db.connection)
     return decisions.resolved(db.connection, known) == known and all(is_told(d, libs) for d in known)
-
-
-def _real(folder: Path) -> str:
-    """The folder as the mark holds it: one way of writing it, in text that JSON can hold."""
-    return os.path.realpath(folder)
-
-
-def _generations(db: Database) -> tuple[int, ...]:
-    """Of the tables by which names in the file are looked up. Files come first: they change most and matter least."""
-    connection = db.connection
-    return tuple(
-        metadata.generation(connection, table) for table in ("library_files", "libraries", "tracks", "decisions")
-    )
-
-
-def _content(data: bytes | None) -> str:
-    return "" if data is None else hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as e:
-        raise OverridesError(
-            f"{path} cannot be read: {e.strerror}. Make it readable; until then your decisions stay as psm knows them."
-        ) from e
 
 
 def _decode(data: bytes | None, path: Path) -> str:
@@ -341,7 +257,7 @@ def _decode(data: bytes | None, path: Path) -> str:
 
 def _write(path: Path, text: str, *, replacing: bytes | None) -> bytes:
     """Writes the file whole or not at all, through a link to where it leads, and returns its content."""
-    if _read(path) != replacing:
+    if read(path) != replacing:
         raise OverridesError(f"{path} was changed by another program at this moment. Nothing was written: try again.")
     bom = _BOM if (replacing or b"").startswith(_BOM.encode()) else ""
     data = (bom + text).encode()

@@ -17,8 +17,8 @@ from urllib.parse import unquote_to_bytes
 
 import yaml
 
-from psm.errors import PsmError
 from psm.models import DecisionKind, RowError
+from psm.services.overrides_state import OverridesError
 
 HEADER = """\
 # What you decided by hand about your tracks. psm reads this file before it matches, and what it says counts: change,
@@ -44,10 +44,6 @@ _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COMMENT = re.compile(r"(?:(?<=\s)|^)#[^\r\n]*", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
-
-
-class OverridesError(PsmError):
-    """``psm-overrides.yaml`` cannot be read or changed: it is left as it is, and so are the decisions known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, TypeVar
 from psm.config import Config
 from psm.db import Database
 from psm.errors import UsageError
-from psm.export.result import ExportResult
-from psm.export.stage import export_playlists
-from psm.export.stage import is_due as export_is_due
+from psm.export.due import is_due as export_is_due
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from psm.report.due import is_due as report_is_due
 from psm.services.libraries import add_library, added_notes, real_folder, shown
-from psm.services.matching import MatchResult, match_tracks
-from psm.services.matching import is_due as match_is_due
-from psm.services.overrides import OverridesResult, sync
+from psm.services.match_due import is_due as match_is_due
+from psm.services.overrides_state import OverridesResult, unchanged
 from psm.services.playlists import ImportResult, follow, follow_files, import_playlists, pull
 from psm.services.playlists_file import keep, restore
 from psm.services.scanning import scan
 
 if TYPE_CHECKING:
+    from psm.export import ExportResult
     from psm.report import ReportResult
+    from psm.services.matching import MatchResult
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ class BuildResult:
     imported: ImportResult | None = None
     pull: ImportResult | None = None
     overrides: OverridesResult | None = None
-    match: MatchResult | None = None
-    export: ExportResult | None = None
+    match: "MatchResult | None" = None
+    export: "ExportResult | None" = None
     report: "ReportResult | None" = None
     duration_s: float = 0.0
     stopped: bool = False
@@ -110,16 +110,19 @@ def build(
     )
     unkept = keep(db, config.folder)
     follow_files(db)
-    decided = unless_stopped(True, lambda: sync(db, config.folder, now=now()))
+    decided = unless_stopped(True, lambda: _sync(db, config, now=now()))
     matched = unless_stopped(
         full or match_is_due(connection, config.match),
-        lambda: match_tracks(db, config.match, full=full, progress=progress, stop=stop),
+        lambda: _match(db, config, full=full, progress=progress, stop=stop),
     )
     exported = unless_stopped(
         export and (full or export_is_due(connection, config.export)),
-        lambda: export_playlists(db, config.export, progress=progress, stop=stop),
+        lambda: _export(db, config, progress=progress, stop=stop),
     )
-    reported = _report(db, config, full=full, progress=progress, stop=stop) if report and not stop.is_set() else None
+    reported = unless_stopped(
+        report and (full or report_is_due(connection, config.report)),
+        lambda: _report(db, config, progress=progress, stop=stop),
+    )
     return BuildResult(
         scan=replace(scanned, notes=(*notes, *scanned.notes, *([] if unkept is None else [unkept]))),
         imported=imported,
@@ -133,14 +136,32 @@ def build(
     )
 
 
-def _report(
-    db: Database, config: Config, *, full: bool, progress: ProgressCallback, stop: StopSignal
-) -> "ReportResult | None":
-    # Imported here: a build with nothing to report does not load the template engine.
-    from psm.report import is_due, write_report
+# A stage is imported when it is due: a build with nothing to do loads neither rapidfuzz nor the template engine.
 
-    if not full and not is_due(db.connection, config.report):
-        return None
+
+def _sync(db: Database, config: Config, *, now: float) -> OverridesResult:
+    if (known := unchanged(db, config.folder)) is not None:
+        return known
+    from psm.services.overrides import sync
+
+    return sync(db, config.folder, now=now)
+
+
+def _match(db: Database, config: Config, *, full: bool, progress: ProgressCallback, stop: StopSignal) -> "MatchResult":
+    from psm.services.matching import match_tracks
+
+    return match_tracks(db, config.match, full=full, progress=progress, stop=stop)
+
+
+def _export(db: Database, config: Config, *, progress: ProgressCallback, stop: StopSignal) -> "ExportResult":
+    from psm.export import export_playlists
+
+    return export_playlists(db, config.export, progress=progress, stop=stop)
+
+
+def _report(db: Database, config: Config, *, progress: ProgressCallback, stop: StopSignal) -> "ReportResult":
+    from psm.report import write_report
+
     return write_report(db, config.report, progress=progress, stop=stop)
 
 

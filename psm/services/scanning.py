@@ -21,7 +21,6 @@ from psm.ingest.library import (
 from psm.ingest.targets import locate
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from psm.services.libraries import add_library, added_notes, ensure_libraries, shown
-from psm.services.overrides import sync
 
 
 def scan(
@@ -81,6 +80,8 @@ def _forget_long_missing(db: Database, config: Config, *, now: Callable[[], floa
     """Forgets files that are missing for longer than the grace time, once the decisions by hand are known."""
     if not any_long_missing(db, config.library, now=now()):
         return
+    from psm.services.overrides import sync  # it brings YAML, and is rarely needed
+
     try:
         sync(db, config.folder, now=now())
     except PsmError:
