@@ -21,8 +21,10 @@ from psm.config import (
     LineEnds,
     PathForm,
     PlaylistFormat,
+    Polling,
     Slashes,
     UnicodeForm,
+    WatchConfig,
     describe,
     keys,
     load_config,
@@ -30,7 +32,7 @@ from psm.config import (
 )
 from psm.config import file as config_file
 from psm.config.file import Mistake
-from psm.config.template import commented_file, default_in_yaml, in_yaml
+from psm.config.template import commented_file, default_in_yaml, in_yaml, plain
 from psm.config.values import NamedPath
 from psm.errors import ExitCode, UsageError
 
@@ -124,6 +126,15 @@ library:
   ignore_patterns: ["*demo*", 2024]
   follow_symlinks: no
   missing_grace_days: 0
+  watch:
+    enabled: yes
+    debounce_seconds: 0
+    max_wait_seconds: 0.5
+    ignore_patterns: "*.!ut"
+    fallback_to_polling: true
+    polling_interval: 1
+    reconcile_interval: 10
+    stage_interval: 60
 playlists: {folders: ../lists}
 database: {path: $DBS/x.db}
 match: {threshold: 1, duration_tolerance_s: 2.5}
@@ -151,6 +162,8 @@ report: {folder: ~/rep, formats: [json]}
         )
         assert config.library.ignore_patterns == ("*demo*", "2024")
         assert (config.library.follow_symlinks, config.library.missing_grace_days) == (False, 0)
+        assert config.library.watch == WatchConfig(True, 0.0, 0.5, ("*.!ut",), Polling.ALWAYS, 1.0, 10.0, 60.0)
+        assert isinstance(config.library.watch.fallback_to_polling, Polling)
         assert config.playlists.folders == (file.parent.parent / "lists",)
         assert config.database.path == Path("/var/dbs/x.db")
         assert (config.match.threshold, config.match.duration_tolerance_s) == (1.0, 2.5)
@@ -183,6 +196,20 @@ report: {folder: ~/rep, formats: [json]}
 
     def test_a_single_path_stands_for_a_list(self, file: Path, home: Path) -> None:
         assert load(file, "library: {paths: ~/Music}").library.paths == (NamedPath(home / "Music"),)
+
+    def test_what_scans_and_watching_leave_out_is_one_list(self, file: Path) -> None:
+        config = load(
+            file, "library: {ignore_patterns: ['*demo*', '*.tmp'], watch: {ignore_patterns: ['*.tmp', '*.x']}}"
+        )
+        assert config.library.ignored == ("*demo*", "*.tmp", "*.x")
+
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [("auto", "auto"), ("true", "true"), ("on", "true"), ("no", "false"), ("'false'", "false")],
+    )
+    def test_polling_is_a_switch_with_a_third_word(self, file: Path, text: str, meant: str) -> None:
+        read = load(file, f"library: {{watch: {{fallback_to_polling: {text}}}}}").library.watch.fallback_to_polling
+        assert read is Polling(meant)
 
     def test_a_relative_config_file_counts_from_the_current_folder(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +287,20 @@ class TestPrecedence:
         config = load_config(env=env)
         assert config.library.ignore_patterns == ("*demo*", "Pod:casts/*")
         assert config.report.formats == ("json", "html")
+
+    def test_a_section_inside_a_section_has_variables_and_flags(self) -> None:
+        env = {
+            "PSM__LIBRARY__WATCH__DEBOUNCE_SECONDS": "5",
+            "PSM__LIBRARY__WATCH__FALLBACK_TO_POLLING": "1",
+            "PSM__LIBRARY__WATCH__IGNORE_PATTERNS": "*.a,*.b",
+        }
+        flags = {"library.watch.debounce_seconds": 0, "library.watch.fallback_to_polling": None}
+        watch = load_config(env=env, flags=flags).library.watch
+        assert (watch.debounce_seconds, watch.fallback_to_polling) == (0.0, Polling.ALWAYS)
+        assert watch.ignore_patterns == ("*.a", "*.b")
+        assert load_config(env=env, flags={"library.watch.fallback_to_polling": False}).library.watch == WatchConfig(
+            debounce_seconds=5.0, fallback_to_polling=Polling.NEVER, ignore_patterns=("*.a", "*.b")
+        )
 
     @pytest.mark.parametrize(("text", "value"), [("true", True), ("OFF", False), ("0", False), ("yes", True)])
     def test_switches_from_the_environment(self, text: str, value: bool) -> None:
@@ -381,6 +422,31 @@ export:
             ("library: {missing_grace_days: 1.5}", "library.missing_grace_days", "must be a whole number"),
             ("library: {missing_grace_days: -1}", "library.missing_grace_days", "from 0 to 36500"),
             ("library: {missing_grace_days: true}", "library.missing_grace_days", "not 'true'"),
+            ("library: {watch: yes}", "library.watch", "must be a section that holds enabled, debounce_seconds"),
+            (
+                "library: {watch: {debounce: 1}}",
+                "library.watch.debounce",
+                "Did you mean library.watch.debounce_seconds?",
+            ),
+            ("library: {wach: {}}", "library.wach", "Did you mean library.watch?"),
+            (
+                "library: {polling_interval: 5}",
+                "library.polling_interval",
+                "Did you mean library.watch.polling_interval?",
+            ),
+            (
+                "library: {watch: {fallback_to_polling: automatic}}",
+                "library.watch.fallback_to_polling",
+                "must be auto, true or false, not 'automatic'. Did you mean auto?",
+            ),
+            ("library: {watch: {fallback_to_polling: [auto]}}", "library.watch.fallback_to_polling", "not a list"),
+            (
+                "library: {watch: {polling_interval: 0.5}}",
+                "library.watch.polling_interval",
+                "from 1 to 86400 (seconds)",
+            ),
+            ("library: {watch: {reconcile_interval: 9}}", "library.watch.reconcile_interval", "from 10 to 86400"),
+            ("library: {watch: {debounce_seconds: -1}}", "library.watch.debounce_seconds", "from 0 to 3600"),
             ("match: {threshold: '0.5'}", "match.threshold", "must be a number from 0 to 1, not '0.5'"),
             ("match: {threshold: .nan}", "match.threshold", "not '.nan'"),
             ("match: {threshold: .inf}", "match.threshold", "not '.inf'"),
@@ -725,6 +791,10 @@ class TestSystems:
 
 
 class TestTemplate:
+    @pytest.mark.parametrize("text", ["auto", "true", "false"])
+    def test_polling_is_shown_as_it_is_written(self, text: str) -> None:
+        assert in_yaml(plain(Polling(text))) == text
+
     def test_says_the_defaults(self, file: Path) -> None:
         file.write_text(commented_file(), encoding="utf-8")
         assert all(s.source == "default" for s in resolve(file))

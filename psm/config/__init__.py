@@ -17,7 +17,18 @@ from psm import places
 from psm.config.file import Mistake, read_file
 from psm.config.keys import ANY, Findings, Key, KeyPath, gather_environment, gather_file, gather_flags
 from psm.config.profiles import DEFAULT_PROFILE, check_profiles
-from psm.config.values import Choice, Encoding, Location, Many, NamedPath, NamedPaths, Number, Switch, Text
+from psm.config.values import (
+    Choice,
+    Encoding,
+    Location,
+    Many,
+    NamedPath,
+    NamedPaths,
+    Number,
+    Switch,
+    SwitchOr,
+    Text,
+)
 from psm.errors import UsageError
 
 _PLAYLISTS_FOLDER = Path("playlists")
@@ -78,6 +89,71 @@ class PlaylistFormat(StrEnum):
     XSPF = "xspf"
 
 
+class Polling(StrEnum):
+    """Whether a library is looked at on a timer, because events may not come. AUTO decides for each library."""
+
+    AUTO = "auto"
+    ALWAYS = "true"
+    NEVER = "false"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchConfig:
+    """``library.watch``: how changes in the library are followed. Everything that lasts is in seconds."""
+
+    enabled: Annotated[
+        bool, Switch(), Doc("Whether 'psm build' goes on watching, as with --watch, once everything is built.", "true")
+    ] = False
+    debounce_seconds: Annotated[
+        float,
+        Number(0, 3600, "seconds"),
+        Doc("How many seconds a changed file must stay as it is before it is read; 0 reads it at once.", "5"),
+    ] = 2.0
+    max_wait_seconds: Annotated[
+        float,
+        Number(0, 86400, "seconds"),
+        Doc("How many seconds a change waits at most while it, or what is beside it, keeps changing.", "60"),
+    ] = 30.0
+    ignore_patterns: Annotated[
+        tuple[str, ...],
+        Many(Text(), "a pattern or a list of patterns"),
+        Doc(
+            "Files and folders that are still being written. They are left out by scans too, as those of "
+            "library.ignore_patterns are, and are written as those.",
+            '["*.tmp", "*.part", "*.download", "*.!ut"]',
+        ),
+    ] = ("*.tmp", "*.part", "*.download")
+    fallback_to_polling: Annotated[
+        Polling,
+        SwitchOr(Polling),
+        Doc(
+            "Whether psm looks for changes on a timer as well: for every library (true), for none (false), or where "
+            "the system tells of no changes, or not of all (auto): network drives, unknown file systems, and folders "
+            "that the kernel's limits leave out.",
+            "true",
+        ),
+    ] = Polling.AUTO
+    polling_interval: Annotated[
+        float,
+        Number(1, 86400, "seconds"),
+        Doc("How many seconds pass between two looks at a library that is polled.", "300"),
+    ] = 60.0
+    reconcile_interval: Annotated[
+        float,
+        Number(10, 86400, "seconds"),
+        Doc("How many seconds pass between two looks at everything, in case that an event was lost.", "900"),
+    ] = 300.0
+    stage_interval: Annotated[
+        float,
+        Number(0, 3600, "seconds"),
+        Doc(
+            "How many seconds pass at least between two runs of what comes after the scan in 'psm build --watch': "
+            "matching, playlists and the report.",
+            "60",
+        ),
+    ] = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class LibraryConfig:
     """``library``: which files are music, and how their folders are walked."""
@@ -112,6 +188,12 @@ class LibraryConfig:
             "365",
         ),
     ] = 90
+    watch: WatchConfig = field(default_factory=WatchConfig)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The patterns of what is left out, by scans and by watching alike."""
+        return tuple(dict.fromkeys((*self.ignore_patterns, *self.watch.ignore_patterns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +339,7 @@ class Config:
 
 _SECTIONS: Mapping[KeyPath, type[Any]] = {
     ("library",): LibraryConfig,
+    ("library", "watch"): WatchConfig,
     ("playlists",): PlaylistsConfig,
     ("database",): DatabaseConfig,
     ("match",): MatchConfig,
@@ -383,5 +466,9 @@ def _build(folder: Path, settings: tuple[Setting, ...]) -> Config:
         *section, name = setting.key.split(".")
         sections.setdefault(tuple(section), {})[name] = setting.value
     profiles = tuple(ExportProfile(path[-1], **values) for path, values in sections.items() if path[:1] == ("export",))
-    plain = {path[0]: _SECTIONS[path](**values) for path, values in sections.items() if path in _SECTIONS}
-    return Config(folder=folder, export=ExportConfig(profiles), **plain)
+    whole: dict[str, Any] = {"folder": folder, "export": ExportConfig(profiles)}
+    # Deepest first: a section inside another one is a value of that one.
+    for path in sorted((path for path in _SECTIONS if ANY not in path), key=len, reverse=True):
+        above = sections[path[:-1]] if path[:-1] else whole
+        above[path[-1]] = _SECTIONS[path](**sections[path])
+    return Config(**whole)

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from psm.config import keys
+from psm.config import Polling, keys
 from psm.config.keys import ANY, Key
 from psm.config.profiles import DEFAULT_PROFILE
 from psm.config.values import NamedPath
@@ -30,7 +30,7 @@ def _lines() -> Iterator[str]:
     for key in keys():
         section = key.path[:-1]
         if section != above:
-            yield from _section(section)
+            yield from _section(section, above)
             above = section
         indent = "  " * len(section)
         yield ""
@@ -39,9 +39,12 @@ def _lines() -> Iterator[str]:
         yield f"{indent}#{key.path[-1]}: {default_in_yaml(key)}"
 
 
-def _section(section: tuple[str, ...]) -> Iterator[str]:
+def _section(section: tuple[str, ...], above: tuple[str, ...]) -> Iterator[str]:
+    """The lines that begin a section, without those of the sections around it that ``above`` has begun already."""
     yield ""
     for depth, part in enumerate(section):
+        if section[: depth + 1] == above[: depth + 1]:
+            continue
         indent = "  " * depth
         if part == ANY:
             about = (
@@ -77,6 +80,8 @@ def plain(value: object) -> object:
     """A setting's value in the types that YAML and JSON share: paths as text, named paths as a mapping."""
     if isinstance(value, Path):
         return os.fspath(value)
+    if isinstance(value, Polling) and value is not Polling.AUTO:
+        return value is Polling.ALWAYS
     if isinstance(value, str):
         return str(value)  # a member of an enum is more than its text
     if isinstance(value, tuple):

@@ -157,6 +157,25 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchOr:
+    """A switch that knows more than two words; "true" and "false" are among them."""
+
+    words: type[StrEnum]
+
+    @property
+    def expects(self) -> str:
+        """The words."""
+        return Choice(self.words).expects
+
+    def read(self, node: Node, at: Place, complain: Complain) -> object:
+        """The word, as a member."""
+        switched = Switch().read(node, at, lambda *_: None)
+        if isinstance(switched, bool):
+            return self.words("true" if switched else "false")
+        return Choice(self.words).read(node, at, complain)
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Text that is not empty, taken as it is written."""
 

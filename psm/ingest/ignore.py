@@ -46,19 +46,20 @@ _LITTER = {
 class IgnorePolicy:
     """What is ignored for its own name or path.
 
-    ``patterns`` are ``library.ignore_patterns``, as of fnmatch and in any case: without a slash for the name of a file
-    or folder (``*demo*``), with one for the path below the root (``Podcasts/*``, where ``*`` crosses folders too;
-    ``/Podcasts`` is that folder at the top; ``**/`` in front stands for any folders or none). A slash at the end means
-    folders only.
+    ``patterns`` are those of the configuration (``LibraryConfig.ignored``), as of fnmatch and in any case: without a
+    slash for the name of a file or folder (``*demo*``), with one for the path below the root (``Podcasts/*``, where
+    ``*`` crosses folders too; ``/Podcasts`` is that folder at the top; ``**/`` in front stands for any folders or
+    none). A slash at the end means folders only.
     """
 
     __slots__ = ("_names", "_paths", "patterns")
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
-        self.patterns = patterns
+        # With none, the walk judges most names by a look: those that change nothing must not cost that.
+        self.patterns = tuple(p for p in patterns if not _is_built_in(p))
         self._names: list[_Pattern] = []
         self._paths: list[_Pattern] = []
-        for text in patterns:
+        for text in self.patterns:
             pattern = _composed(text.replace(os.sep, "/"))
             folders_only = pattern.endswith("/")
             pattern = pattern.rstrip("/")
@@ -96,7 +97,7 @@ class IgnorePolicy:
             text = _composed(os.fsdecode(subject)) if patterns else ""
             for pattern in patterns:
                 if (is_folder or not pattern.folders_only) and pattern.matches(text):
-                    return f"it matches {pattern.text!r} of library.ignore_patterns"
+                    return f"it matches {pattern.text!r} of ignore_patterns in the configuration"
         return None
 
 
@@ -131,6 +132,13 @@ def _reason_of_name(name: bytes, *, is_folder: bool) -> str | None:
     if is_folder and lower in _LITTER:
         return f"it is {_LITTER[lower]}"
     return None
+
+
+def _is_built_in(pattern: str) -> bool:
+    """Whether everything that a pattern matches is a download or temporary file by its name (``*.part``)."""
+    ending = pattern.removeprefix("*")
+    plain = not any(c in ending for c in "*?[/" + os.sep)
+    return pattern.startswith("*") and plain and ending.lower().endswith(tuple(t.decode() for t in _TEMPORARY))
 
 
 def _composed(text: str) -> str:

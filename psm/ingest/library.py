@@ -209,7 +209,7 @@ class _Scan:
             known = libraries.all_libraries(self._db.connection)
             targets = choose_targets(known, paths)
             self._at = max([started, *last_scans(self._db.connection)])
-            policy = IgnorePolicy(self._cfg.ignore_patterns)
+            policy = IgnorePolicy(self._cfg.ignored)
             for library in known:
                 others = [other.root for other in known if other != library]
                 self._grounds[library.id] = Ground(self._db, library, policy, others=others, stop=self._stop)

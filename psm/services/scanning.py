@@ -98,7 +98,7 @@ def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], 
     if place is None:
         return (f"{shown(path)} belongs to no library. Add its folder with: psm library add FOLDER",)
     library, relative = place
-    policy = IgnorePolicy(config.library.ignore_patterns)
+    policy = IgnorePolicy(config.library.ignored)
     others = [other.root for other in known if other != library]
     said = explain(library.root, relative, policy, follow_symlinks=config.library.follow_symlinks, others=others)
     return (f"It belongs to library {library.name}.", *said)

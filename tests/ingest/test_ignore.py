@@ -123,6 +123,21 @@ def test_configured_patterns(pattern: str, path: bytes, is_folder: bool, ignored
         assert repr(pattern) in reason
 
 
+@pytest.mark.parametrize("pattern", ["*.tmp", "*.part", "*.download", "*.TMP", "*.mp3.part", "*x.partial"])
+def test_patterns_that_the_built_in_rules_cover_cost_nothing(pattern: str) -> None:
+    policy = IgnorePolicy((pattern, "*demo*"))
+    assert policy.patterns == ("*demo*",)
+    name = b"1" + pattern.removeprefix("*").encode()
+    assert "temporary file" in (policy.reason(name, is_folder=False) or "")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*.tmp*", "a.part", "*tmp", "sub/*.part", "?.part", "*.[tx]mp", "*.\ud800tmp", "*"]
+)
+def test_patterns_that_match_more_or_less_stay(pattern: str) -> None:
+    assert IgnorePolicy((pattern,)).patterns == (pattern,)
+
+
 @given(st.binary(min_size=1, max_size=8).filter(lambda b: b"/" not in b), st.sampled_from(sorted(AUDIO_EXTENSIONS)))
 def test_the_quick_yes_of_the_walk_agrees_with_the_policy(stem: bytes, extension: bytes) -> None:
     name = stem + extension
