@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from psm.models import FileStat, LibraryFile, Reading, Status, TrackTags
 
-FileRow = tuple[int, bytes, int, int, int, int, int, int]
-"""id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, device."""
+FileRow = tuple[int, bytes, int, int, int, int, int]
+"""id, path, size_bytes, mtime_ns, ctime_ns, reread, device."""
 
 _TAG_COLUMNS = (
     "title, artists, album, album_artist, track_number, disc_number, year, genre, duration_s, bitrate_kbps, "
@@ -45,7 +45,7 @@ _KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, reread, fingerp
 def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[FileRow]:
     """The present files directly in ``folder``, as bare rows: this is the scan's inner loop."""
     return connection.execute(
-        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, inode, reread, device FROM library_files "
+        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, reread, device FROM library_files "
         "WHERE library_id = ? AND folder = ? AND status = 'present'",
         (library_id, folder),
     ).fetchall()

@@ -14,11 +14,10 @@ import os
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from psm.ingest.extensions import has_audio_name
+from psm.ingest.extensions import AUDIO_EXTENSIONS, has_audio_name
 from psm.ingest.ignore import (
     MARKERS,
     NOMEDIA,
@@ -26,13 +25,12 @@ from psm.ingest.ignore import (
     FolderRules,
     IgnorePolicy,
     Marker,
-    is_plain,
     nomedia,
     parents,
     parse_marker,
     shown,
 )
-from psm.ingest.paths import is_long, native_path, open_path, reach, reach_folder
+from psm.ingest.paths import has_room, is_long, native_path, open_path, reach, reach_folder
 from psm.models import FileStat
 from psm.progress import NeverStop, StopSignal
 
@@ -60,19 +58,26 @@ class FoundFolder:
     ``names`` are all names that the listing showed, ignored ones too: a name that is not in them is not on disk,
     provided ``error`` is None. ``error`` says why the folder could not be listed (wholly or to its end), and then
     nothing can be concluded about what lies in or below it. ``ignored`` says why nothing in and below this folder is
-    taken (a marker file, or the folder is walked by another path); ``files`` is then empty and ``names`` still true.
+    taken (a marker file, or the folder is walked by another path): there are no files then, and ``names`` is still
+    true. ``looked_at`` are the audio files that are not ignored, by name, as the system tells of them. (``files`` are
+    the same as psm keeps them: a scan, of which nearly all are as they were, does not ask for that of each.)
     ``file_errors`` are (name, reason) of entries that could not be looked at.
     ``device`` and ``inode`` identify the folder itself; 0 when it could not be opened.
     """
 
     path: bytes
-    files: tuple[FoundFile, ...] = ()
+    looked_at: tuple[tuple[bytes, os.stat_result], ...] = ()
     names: frozenset[bytes] = frozenset()
     device: int = 0
     inode: int = 0
     error: str | None = None
     ignored: str | None = None
     file_errors: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def files(self) -> tuple[FoundFile, ...]:
+        """The audio files in it that are not ignored."""
+        return tuple(FoundFile(name, file_stat(found)) for name, found in self.looked_at)
 
 
 def walk(
@@ -223,8 +228,11 @@ class _Library:
         """Lists one folder, and enters it in ``seen``."""
         if due.error is not None:
             return _Listing(FoundFolder(due.path, error=due.error), [], [])
+        path = native_path(self.root, due.path)
         try:
-            with reach_folder(native_path(self.root, due.path)) as place:
+            if has_room(path):
+                return self._enter(due, path, seen)
+            with reach_folder(path) as place:
                 return self._enter(due, place, seen)
         except OSError as e:
             return _Listing(FoundFolder(due.path, error=_reason(e)), [], [])
@@ -237,22 +245,29 @@ class _Library:
             ignored = f"it is the same folder as {self.shown(seen[identity])}"
         seen.setdefault(identity, due.path)
         entries, error = _entries(place)
-        found = FoundFolder(due.path, (), frozenset([n for n, _ in entries]), *identity, error, ignored)
-        rules = due.rules
-        if ignored is None and not MARKERS.isdisjoint(found.names):
+        names = frozenset(entries)
+        if ignored is None and not MARKERS.isdisjoint(names):
             try:
-                markers = self.markers(due.path, found.names)
+                markers = self.markers(due.path, names)
             except OSError as e:
                 # Whether its files are wanted is not known: they are neither taken nor let go.
-                return _Listing(replace(found, error=f"a marker file in it cannot be read: {_reason(e)}"), [], [])
-            rules = rules.within(markers)
-            found = replace(found, ignored=FolderRules(markers).folder_reason())
-        if found.ignored is not None:
-            return _Listing(found, [], [])
-        return self._sort_out(due._replace(rules=rules), found, entries)
+                error = f"a marker file in it cannot be read: {_reason(e)}"
+                return _Listing(FoundFolder(due.path, (), names, *identity, error, ignored), [], [])
+            due = due._replace(rules=due.rules.within(markers))
+            ignored = FolderRules(markers).folder_reason()
+        if ignored is not None:
+            return _Listing(FoundFolder(due.path, (), names, *identity, error, ignored), [], [])
+        return self._sort_out(due, entries, names, identity, error)
 
-    def _sort_out(self, due: _Due, found: FoundFolder, entries: list[tuple[bytes, _Entry]]) -> _Listing:
-        files: list[FoundFile] = []
+    def _sort_out(
+        self,
+        due: _Due,
+        entries: dict[bytes, _Entry],
+        names: frozenset[bytes],
+        identity: tuple[int, int],
+        error: str | None,
+    ) -> _Listing:
+        files: list[tuple[bytes, os.stat_result]] = []
         errors: list[tuple[bytes, str]] = []
         vanished: list[bytes] = []
         folders: list[_Due] = []
@@ -260,24 +275,21 @@ class _Library:
         base = due.path + b"/" if due.path else b""
         rules = due.rules
         only_names_count = not rules.markers and not self.policy.patterns
-        for name, entry in entries:
-            audio = has_audio_name(name)
+        for name in sorted(entries):
+            entry = entries[name]
+            # has_audio_name and is_plain, without two calls for every file.
+            audio = name[name.rfind(b".") :].lower() in AUDIO_EXTENSIONS
             try:
-                if entry.is_symlink() or (_IS_WINDOWS and _is_junction(entry)):
+                if audio and entry.is_file(follow_symlinks=False):
+                    if (only_names_count and name[0] not in b".~") or (
+                        self.reason(base + name, rules, is_folder=False) is None
+                    ):
+                        files.append((name, entry.stat(follow_symlinks=False)))
+                elif entry.is_symlink() or (_IS_WINDOWS and _is_junction(entry)):
                     if self.follow_symlinks:
                         self._take_link(due, name, entry, files, links)
-                elif entry.is_dir(follow_symlinks=False):
-                    if self.reason(base + name, rules, is_folder=True) is None:
-                        folders.append(_Due(base + name, rules, behind_link=due.behind_link))
-                elif (
-                    audio
-                    and entry.is_file(follow_symlinks=False)
-                    and (
-                        (only_names_count and is_plain(name))
-                        or self.reason(base + name, rules, is_folder=False) is None
-                    )
-                ):
-                    files.append(_found_file(name, entry.stat(follow_symlinks=False)))
+                elif entry.is_dir(follow_symlinks=False) and self.reason(base + name, rules, is_folder=True) is None:
+                    folders.append(_Due(base + name, rules, behind_link=due.behind_link))
             except FileNotFoundError:
                 vanished.append(name)
             except OSError as e:
@@ -285,20 +297,14 @@ class _Library:
                     errors.append((name, _reason(e)))
                 else:
                     links.append(_Due(base + name, rules, error=_reason(e)))
-        # Built anew rather than by replace(), which takes as long as listing a small folder.
-        found = FoundFolder(
-            found.path,
-            tuple(files),
-            found.names.difference(vanished) if vanished else found.names,
-            found.device,
-            found.inode,
-            found.error,
-            found.ignored,
-            tuple(errors),
-        )
+        if vanished:
+            names = names.difference(vanished)
+        found = FoundFolder(due.path, tuple(files), names, *identity, error, None, tuple(errors))
         return _Listing(found, folders, links)
 
-    def _take_link(self, due: _Due, name: bytes, entry: _Entry, files: list[FoundFile], links: list[_Due]) -> None:
+    def _take_link(
+        self, due: _Due, name: bytes, entry: _Entry, files: list[tuple[bytes, os.stat_result]], links: list[_Due]
+    ) -> None:
         path = _join(due.path, name)
         as_folder = self.reason(path, due.rules, is_folder=True) is None
         as_file = has_audio_name(name) and self.reason(path, due.rules, is_folder=False) is None
@@ -311,7 +317,7 @@ class _Library:
                 return
             raise
         if as_file and stat.S_ISREG(target.st_mode):
-            files.append(_found_file(name, target))
+            files.append((name, target))
         elif as_folder and stat.S_ISDIR(target.st_mode):
             links.append(_Due(path, due.rules, self.reason_of_link(path), behind_link=True))
 
@@ -490,20 +496,21 @@ def _clean(relative: bytes) -> bytes | None:
     return b"" if relative == b"." else relative
 
 
-def _entries(place: bytes | int) -> tuple[list[tuple[bytes, _Entry]], str | None]:
+def _entries(place: bytes | int) -> tuple[dict[bytes, _Entry], str | None]:
     """The entries of a folder by name, and why there are not all."""
-    entries: list[tuple[bytes, _Entry]] = []
+    entries: dict[bytes, _Entry] = {}
     error = None
     try:
         if isinstance(place, bytes):
             with os.scandir(place) as listing:
-                entries.extend((entry.name, entry) for entry in listing)
+                for entry in listing:
+                    entries[entry.name] = entry
         else:
             with os.scandir(place) as listing_by_descriptor:  # which has the names as text
-                entries.extend((os.fsencode(entry.name), entry) for entry in listing_by_descriptor)
+                for named in listing_by_descriptor:
+                    entries[os.fsencode(named.name)] = named
     except OSError as e:
         error = _reason(e)
-    entries.sort(key=itemgetter(0))
     return entries, error
 
 
@@ -518,10 +525,6 @@ def file_stat(found: os.stat_result) -> FileStat:
     if inode > _MOST or device > _MOST:
         inode, device = (number - (1 << 64) if number > _MOST else number for number in (inode, device))
     return FileStat(found.st_size, mtime, ctime, inode, device)
-
-
-def _found_file(name: bytes, found: os.stat_result) -> FoundFile:
-    return FoundFile(name, file_stat(found))
 
 
 def _is_junction(entry: _Entry) -> bool:

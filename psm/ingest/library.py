@@ -117,10 +117,10 @@ def scan_library_incremental(
         raise UsageError("The moment to scan since must be a number of seconds since 1970.")
     since_ns = None if changed_since is None else int(changed_since * 1_000_000_000)
 
-    def reads(file: FoundFile) -> bool:
+    def is_young(file: FoundFile) -> bool:
         return since_ns is not None and max(file.stat.mtime_ns, file.stat.ctime_ns) >= since_ns
 
-    mode = "quick" if since_ns is None else "since"
+    mode, reads = ("quick", None) if since_ns is None else ("since", is_young)
     scan = _Scan(db, cfg, mode, reads, accept_missing, progress, stop, now)
     return scan.run(specific_paths, on_wait)
 
@@ -176,7 +176,7 @@ class _Scan:
         db: Database,
         cfg: LibraryConfig,
         mode: str,
-        reads: Callable[[FoundFile], bool],
+        reads: Callable[[FoundFile], bool] | None,
         accept_missing: bool,
         progress: ProgressCallback,
         stop: StopSignal,

@@ -9,7 +9,7 @@ from functools import partial
 from psm.abandon import abandonable
 from psm.db import Database, files
 from psm.db.files import FileRow
-from psm.ingest.files import FoundFile, FoundFolder, list_folder, walk
+from psm.ingest.files import FoundFile, FoundFolder, file_stat, list_folder, walk
 from psm.ingest.ground import Finding, Ground
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
@@ -54,15 +54,15 @@ def observe(
     policy: IgnorePolicy,
     *,
     follow_symlinks: bool,
-    reads: Callable[[FoundFile], bool],
+    reads: Callable[[FoundFile], bool] | None,
     accept_missing: bool,
     stop: StopSignal,
     on_found: Callable[[int], None],
 ) -> Observation:
     """Looks at ``targets`` (paths relative to the root; ``[b""]`` is the whole library).
 
-    ``reads`` says of a file that looks unchanged whether it is read all the same; ``on_found`` hears how many were
-    looked at.
+    ``reads`` says of a file that looks unchanged whether it is read all the same (None: it is not); ``on_found`` hears
+    how many were looked at.
     """
     library = ground.library
     seen = Observation(library, known=files.count_present(db.connection, library.id))
@@ -161,7 +161,7 @@ class _Look:
         seen: Observation,
         policy: IgnorePolicy,
         follow_symlinks: bool,
-        reads: Callable[[FoundFile], bool],
+        reads: Callable[[FoundFile], bool] | None,
         accept_missing: bool,
     ) -> None:
         self.looked_at = 0
@@ -194,8 +194,24 @@ class _Look:
             return
         base = folder.path + b"/" if folder.path else b""
         rows = self._rows(folder.path)
-        for file in folder.files:
-            self._look_at(base + file.name, file, rows.pop(base + file.name, None))
+        unchanged = 0
+        for name, found in folder.looked_at:
+            row = rows.pop(base + name, None)
+            # This is asked for every file, so what is the same to the last number is told at once. All else is looked
+            # at as what psm keeps of it.
+            if (
+                row is not None
+                and row[3] == found.st_mtime_ns
+                and row[2] == found.st_size
+                and row[4] == found.st_ctime_ns
+                and row[6] == found.st_dev
+                and not row[5]
+                and self._reads is None
+            ):
+                unchanged += 1
+            else:
+                self._look_at(base + name, FoundFile(name, file_stat(found)), row)
+        self._seen.unchanged += unchanged
         unreadable = {base + name for name, _ in folder.file_errors}
         for path, row in rows.items():
             if path not in unreadable:
@@ -240,7 +256,7 @@ class _Look:
     def _listed(self, folder: FoundFolder) -> bool:
         """Whether something can be concluded from this listing; notes what went wrong."""
         seen = self._seen
-        self.looked_at += len(folder.files)
+        self.looked_at += len(folder.looked_at)
         base = folder.path + b"/" if folder.path else b""
         for name, reason in folder.file_errors:
             seen.errors.append((base + name, reason))
@@ -265,17 +281,17 @@ class _Look:
     def _look_at(self, path: bytes, file: FoundFile, row: FileRow | None) -> None:
         if row is None:
             self._seen.to_read.append(ToRead(path, None))
-        elif self._differs(file, row) or self._reads(file):
+        elif self._differs(file, row) or (self._reads is not None and self._reads(file)):
             self._seen.to_read.append(ToRead(path, row[0]))
         else:
             self._seen.unchanged += 1
-            if row[7] != file.stat.device:
-                self._ground.note_alive(row[7], file.stat.device)
+            if row[6] != file.stat.device:
+                self._ground.note_alive(row[6], file.stat.device)
 
     def _differs(self, file: FoundFile, row: FileRow) -> bool:
-        """As :meth:`Ground.differs`, on a bare row: this is asked for every file."""
+        """As :meth:`Ground.differs`, on a bare row."""
         stat = file.stat
-        if row[2] != stat.size_bytes or row[3] != stat.mtime_ns or row[6]:
+        if row[2] != stat.size_bytes or row[3] != stat.mtime_ns or row[5]:
             return True
         return row[4] != stat.ctime_ns and self._ground.ctime_counts(stat.device)
 
@@ -287,14 +303,14 @@ class _Look:
 
     def _lost(self, row: FileRow, *, on: int) -> None:
         """A row whose folder was listed, on device ``on``, and does not give its file."""
-        if self._accept_missing or self._ground.same_drive(row[7], on):
+        if self._accept_missing or self._ground.same_drive(row[6], on):
             self._seen.gone[row[0]] = row[1]
         else:
             self._keep(row)
 
     def _lost_on_proof(self, row: FileRow) -> None:
         """A row whose folder was not walked."""
-        finding = self._ground.proof(row[1], row[7])
+        finding = self._ground.proof(row[1], row[6])
         if finding is Finding.GONE or (finding is Finding.AWAY and self._accept_missing):
             self._seen.gone[row[0]] = row[1]
         elif finding is Finding.AWAY:

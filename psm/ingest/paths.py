@@ -75,13 +75,18 @@ def reach(path: bytes) -> Iterator[tuple[bytes, int | None]]:
         os.close(descriptor)
 
 
+def has_room(folder: bytes) -> bool:
+    """Whether every name in a folder can be reached by the folder's native path and the name."""
+    return len(folder) + 1 + _NAME_MAX <= _PATH_LIMIT
+
+
 @contextmanager
 def reach_folder(path: bytes) -> Iterator[bytes | int]:
     """What to give to ``os.scandir`` for a native path: itself, or a descriptor when a name in it may be out of reach.
 
     :raises OSError: when a folder that is too long to name cannot be opened.
     """
-    if len(path) + 1 + _NAME_MAX <= _PATH_LIMIT or os.scandir not in os.supports_fd:
+    if has_room(path) or os.scandir not in os.supports_fd:
         yield path
         return
     descriptor = _open_folder(path, _LISTING)
