@@ -1,4 +1,4 @@
-"""Advisory file locks, held for the length of one scan, match or export.
+"""Advisory file locks, held for the length of one scan, match or export, or for a watcher's life.
 
 The system holds the lock, on an open file: it goes with the process, however that ends, so a stale lock cannot exist.
 The file itself stays for ever (to delete it would let two processes lock two files of one name) and says in one line of
@@ -25,7 +25,10 @@ from psm.errors import Interrupted, PsmError
 from psm.progress import NeverStop, StopSignal
 
 _POLL_S = 0.1
+_GLANCE_S = 0.1
+"""How long a lock may be taken without being held: somebody looks (:func:`held_by`)."""
 _TEXT_MAX_BYTES = 4096
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
@@ -55,14 +58,15 @@ def hold(
     :raises PsmError: when the lock file cannot be written, or its file system has no locks.
     """
     pauses = 0
+    patience_s = timeout_s if wait else _GLANCE_S
     while (file := _take(path)) is None:
         holder = _holder(path, now())
-        if not wait or (timeout_s is not None and pauses * _POLL_S >= timeout_s):
+        if patience_s is not None and pauses * _POLL_S >= patience_s:
             raise LockHeld(f"Another psm is at work: {holder}. Try again when it is done, or end it.")
-        if on_wait is not None:
+        if wait and on_wait is not None:
             on_wait(holder)
             on_wait = None
-        if stop.is_set():
+        if wait and stop.is_set():
             raise Interrupted(f"Stopped while waiting for {holder}. Nothing was changed.")
         sleep(_POLL_S)
         pauses += 1
@@ -71,6 +75,27 @@ def hold(
         yield
     finally:
         _release(file)
+
+
+def held_by(path: Path, *, now: Callable[[], datetime] = datetime.now) -> str | None:
+    """Who holds the lock at ``path`` ("psm scan, process 123, since 12:30"); None when nobody does.
+
+    Does not wait, and makes no file. A lock file that cannot be read counts as free.
+    """
+    with _guard:
+        try:
+            file = os.open(path, os.O_RDONLY | _SAFELY)
+        except OSError:
+            return None
+        try:
+            # Shared, so that two who look do not take each other for holders.
+            if not stat.S_ISREG(os.fstat(file).st_mode) or _lock_shared(file):
+                return None
+        except OSError:  # a file system without locks
+            return None
+        finally:
+            os.close(file)
+    return _holder(path, now())
 
 
 def _take(path: Path) -> int | None:
@@ -97,10 +122,9 @@ def _take(path: Path) -> int | None:
 
 
 def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, flags, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o666)
     except OSError as e:
         raise PsmError(
             f"Cannot write the lock file {path}: {e.strerror}. "
@@ -187,6 +211,9 @@ if sys.platform == "win32":  # pragma: no cover
     def _lock(file: int) -> bool:
         return _far(file, msvcrt.LK_NBLCK)
 
+    def _lock_shared(file: int) -> bool:
+        return _lock(file)  # there is no other kind; it goes with the closing of the file
+
     def _unlock(file: int) -> None:
         _far(file, msvcrt.LK_UNLCK)
 
@@ -204,8 +231,14 @@ else:
     import fcntl
 
     def _lock(file: int) -> bool:
+        return _flock(file, fcntl.LOCK_EX)
+
+    def _lock_shared(file: int) -> bool:
+        return _flock(file, fcntl.LOCK_SH)
+
+    def _flock(file: int, kind: int) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except OSError as e:
             if e.errno in _BUSY:
                 return False

@@ -18,7 +18,7 @@ import pytest
 
 from psm import locks
 from psm.errors import ExitCode, Interrupted, PsmError
-from psm.locks import LockHeld, hold
+from psm.locks import LockHeld, held_by, hold
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
@@ -297,3 +297,61 @@ def test_a_folder_that_may_not_be_written_is_an_error_that_says_what_to_do() -> 
             env=ENVIRONMENT,
         )
     assert f"PsmError: Cannot write the lock file {folder}/scan.lock: Permission denied. Mend" in done.stderr
+
+
+def test_a_look_tells_who_holds_the_lock_and_changes_nothing(path: Path) -> None:
+    assert held_by(path) is None
+    assert not path.parent.exists()
+    with another_process(path) as holder:
+        assert (held_by(path) or "").startswith(f"psm scan, process {holder.pid}, since ")
+        holder.kill()
+        holder.wait()
+        assert held_by(path) is None
+    with hold(path, what="psm match"):
+        before = path.read_bytes()
+        assert (held_by(path) or "").startswith(f"psm match, process {os.getpid()}, since ")
+        assert path.read_bytes() == before
+        assert not is_free(path)
+    assert held_by(path) is None
+
+
+def test_a_look_leaves_nothing_open(path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    with hold(path, what="psm scan"):
+        held_by(path)
+    held_by(path)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_two_that_look_at_once_see_no_holder(path: Path) -> None:
+    with hold(path, what="psm scan"):
+        pass
+    file = os.open(path, os.O_RDONLY)
+    try:
+        assert locks._lock_shared(file)
+        assert held_by(path) is None
+    finally:
+        os.close(file)
+
+
+def test_who_does_not_wait_is_not_kept_out_by_somebody_who_looks(path: Path) -> None:
+    with hold(path, what="psm scan"):
+        pass
+    looking = os.open(path, os.O_RDONLY)
+    assert locks._lock_shared(looking)
+    with hold(path, what="psm scan --watch", wait=False, sleep=lambda _: os.close(looking)):
+        assert "psm scan --watch" in (held_by(path) or "")
+
+
+def test_a_look_at_what_is_no_lock_file_finds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    (tmp_path / "file").touch()
+    assert [held_by(tmp_path / name) for name in ("folder", "fifo", "link", "file", "file/below")] == [None] * 5
+
+    def no_locks(_: int) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "_lock_shared", no_locks)
+    assert held_by(tmp_path / "file") is None

@@ -57,6 +57,14 @@ class Database:
         """The lock file that a scan holds (see :mod:`psm.locks`), beside the database."""
         return self.path.with_name(self.path.name + ".scan.lock")
 
+    def watch_lock(self, library_id: int) -> Path:
+        """The lock file that the watcher of a library holds for as long as it lives."""
+        return self.path.with_name(f"{self.path.name}.watch-{library_id}.lock")
+
+    def watch_status(self, library_id: int) -> Path:
+        """Where the watcher of a library says what it does (see :mod:`psm.services.watch_status`)."""
+        return self.path.with_name(f"{self.path.name}.watch-{library_id}.json")
+
     @property
     def connection(self) -> sqlite3.Connection:
         """This thread's connection. Outside ``transaction`` it only reads."""
