@@ -7,7 +7,7 @@ read what is new or differs, pair what moved, and mark missing what is proven to
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.moves import Observed, pair_moves
 from psm.ingest.observe import Observation, ToRead, observe
 from psm.ingest.targets import choose_targets, join
+from psm.ingest.terms import NO_TERMS, Terms
 from psm.locks import hold
 from psm.models import FileStat, Library, Reading, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
@@ -53,7 +54,9 @@ class ScanResult:
 
     ``refused`` is how many files look gone and were kept all the same, in case a drive is away (rule 1). ``complete``
     is false when something could not be looked at, or the scan was stopped; ``notes`` say why, in sentences.
-    ``offline`` names the libraries whose root could not be read at all.
+    ``offline`` names the libraries whose root could not be read at all. ``unfinished`` are the absolute paths of files
+    that were left as they are because somebody is writing them; ``missing_by_library`` says how many went missing, by
+    the libraries' ids.
     """
 
     added: int = 0
@@ -69,6 +72,8 @@ class ScanResult:
     complete: bool = True
     stopped: bool = False
     offline: tuple[str, ...] = ()
+    unfinished: tuple[bytes, ...] = ()
+    missing_by_library: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def changed(self) -> int:
@@ -92,7 +97,7 @@ def scan_library(
     :raises UsageError: when a path belongs to no library.
     :raises PsmError: when the database cannot be written; what was committed before is kept.
     """
-    scan = _Scan(db, cfg, "scan", lambda _: True, accept_missing, progress, stop, now)
+    scan = _Scan(db, cfg, "scan", lambda _: True, accept_missing, NO_TERMS, progress, stop, now)
     return scan.run(paths, on_wait)
 
 
@@ -103,6 +108,7 @@ def scan_library_incremental(
     specific_paths: list[Path] | None = None,
     *,
     accept_missing: bool = False,
+    terms: Terms = NO_TERMS,
     progress: ProgressCallback = no_progress,
     stop: StopSignal = NeverStop(),
     now: Callable[[], float] = time.time,
@@ -111,7 +117,8 @@ def scan_library_incremental(
     """Reads new files and those that differ from their row; with ``changed_since`` (seconds since the epoch) also
     those whose times are not older. ``specific_paths`` narrows it to these files and folders.
 
-    Raises as :func:`scan_library` does.
+    :raises ScanIsLarge: when more files would be read than ``terms`` allow. Otherwise raises as
+        :func:`scan_library` does.
     """
     if changed_since is not None and not math.isfinite(changed_since):
         raise UsageError("The moment to scan since must be a number of seconds since 1970.")
@@ -121,7 +128,7 @@ def scan_library_incremental(
         return since_ns is not None and max(file.stat.mtime_ns, file.stat.ctime_ns) >= since_ns
 
     mode, reads = ("quick", None) if since_ns is None else ("since", is_young)
-    scan = _Scan(db, cfg, mode, reads, accept_missing, progress, stop, now)
+    scan = _Scan(db, cfg, mode, reads, accept_missing, terms, progress, stop, now)
     return scan.run(specific_paths, on_wait)
 
 
@@ -130,6 +137,7 @@ def scan_specific_files(
     cfg: LibraryConfig,
     paths: list[Path],
     *,
+    terms: Terms = NO_TERMS,
     progress: ProgressCallback = no_progress,
     stop: StopSignal = NeverStop(),
     now: Callable[[], float] = time.time,
@@ -137,7 +145,7 @@ def scan_specific_files(
 ) -> ScanResult:
     """Looks at just these paths: a folder is walked, a file read when it is new or differs, one that is gone marked."""
     return scan_library_incremental(
-        db, cfg, specific_paths=paths, progress=progress, stop=stop, now=now, on_wait=on_wait
+        db, cfg, specific_paths=paths, terms=terms, progress=progress, stop=stop, now=now, on_wait=on_wait
     )
 
 
@@ -165,6 +173,8 @@ class _Counts:
     errors: list[ScanError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     offline: list[str] = field(default_factory=list)
+    unfinished: list[bytes] = field(default_factory=list)
+    missing_by_library: dict[int, int] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -178,6 +188,7 @@ class _Scan:
         mode: str,
         reads: Callable[[FoundFile], bool] | None,
         accept_missing: bool,
+        terms: Terms,
         progress: ProgressCallback,
         stop: StopSignal,
         now: Callable[[], float],
@@ -187,6 +198,7 @@ class _Scan:
         self._mode = mode
         self._reads = reads
         self._accept_missing = accept_missing
+        self._terms = terms
         self._progress = progress
         self._stop = stop
         self._now = now
@@ -237,6 +249,8 @@ class _Scan:
             complete=counts.complete and not stopped,
             stopped=stopped,
             offline=tuple(counts.offline),
+            unfinished=tuple(counts.unfinished),
+            missing_by_library=counts.missing_by_library,
         )
 
     # Looking
@@ -253,12 +267,14 @@ class _Scan:
                 follow_symlinks=self._cfg.follow_symlinks,
                 reads=self._reads,
                 accept_missing=self._accept_missing,
+                terms=self._terms,
                 stop=self._stop,
                 on_found=partial(self._found, found_before),
             )
             found_before += observation.unchanged + len(observation.to_read)
             root = library.root
             self._counts.errors += [ScanError(join(root, path), reason) for path, reason in observation.errors]
+            self._counts.unfinished += [join(root, path) for path in observation.unfinished]
             self._counts.notes += observation.notes
             self._counts.unchanged += observation.unchanged
             self._counts.refused += len(observation.kept)
@@ -297,6 +313,8 @@ class _Scan:
     def _taken(self, library: Library, item: ToRead, outcome: "Outcome") -> _ReadFile | None:
         """What reading a file gave, with what psm holds of its path; None when it could not be read."""
         path = join(library.root, item.path)
+        if outcome.in_motion:
+            self._counts.unfinished.append(path)
         if outcome.stat is None or outcome.reading is None:
             self._counts.errors.append(ScanError(path, outcome.failure or ""))
             self._counts.complete = False
@@ -502,7 +520,8 @@ class _Scan:
     def _mark_missing(self, seen: list[Observation]) -> None:
         for observation in seen:
             library, count = observation.library, len(observation.gone)
-            if count > MISSING_LIMIT and count > MISSING_SHARE * observation.known and not self._accept_missing:
+            before = self._terms.missing_lately.get(library.id, 0)
+            if _is_too_many(count, before, observation.known) and not self._accept_missing:
                 self._counts.refused += count
                 self._counts.complete = False
                 self._counts.notes.append(
@@ -516,6 +535,9 @@ class _Scan:
                     generation = metadata.bump(connection, "library_files")
                     files.mark_missing(connection, batch, now=self._at, generation=generation)
                 self._counts.missing += len(batch)
+                self._counts.missing_by_library[library.id] = self._counts.missing_by_library.get(library.id, 0) + len(
+                    batch
+                )
 
     def _remember(self, targets: dict[Library, list[bytes]]) -> None:
         """Notes the time of the scan."""
@@ -533,6 +555,12 @@ def read_many(jobs: "Sequence[Job]", *, network: bool, stop: StopSignal) -> "Ite
     from psm.ingest import reading
 
     return reading.read_many(jobs, network=network, stop=stop)
+
+
+def _is_too_many(count: int, before: int, known: int) -> bool:
+    """Whether so many of ``known`` files are not let go at once; ``before`` are those that went missing just now."""
+    together = count + before
+    return count > 0 and together > MISSING_LIMIT and together > MISSING_SHARE * (known + before)
 
 
 def last_scans(connection: Connection) -> Iterator[float]:

@@ -14,6 +14,7 @@ from psm.ingest.ground import Finding, Ground
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
 from psm.ingest.spelling import on_disk
+from psm.ingest.terms import ScanIsLarge, Terms
 from psm.models import Library
 from psm.progress import StopSignal
 
@@ -31,8 +32,9 @@ class Observation:
     """What a look at one library showed.
 
     ``gone`` are the ids of present rows that are proven not to be on disk any more (rule 1), with their paths; ``kept``
-    those that look gone while a drive may be away. ``known`` is how many files were present before. ``complete`` is
-    false when something could not be looked at, ``notes`` then say why.
+    those that look gone while a drive may be away. ``unfinished`` are the paths of files that are still being written.
+    ``known`` is how many files were present before. ``complete`` is false when something could not be looked at,
+    ``notes`` then say why.
     """
 
     library: Library
@@ -41,6 +43,7 @@ class Observation:
     gone: dict[int, bytes] = field(default_factory=dict)
     kept: set[int] = field(default_factory=set)
     unchanged: int = 0
+    unfinished: list[bytes] = field(default_factory=list)
     errors: list[tuple[bytes, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = True
@@ -56,6 +59,7 @@ def observe(
     follow_symlinks: bool,
     reads: Callable[[FoundFile], bool] | None,
     accept_missing: bool,
+    terms: Terms,
     stop: StopSignal,
     on_found: Callable[[int], None],
 ) -> Observation:
@@ -63,13 +67,15 @@ def observe(
 
     ``reads`` says of a file that looks unchanged whether it is read all the same (None: it is not); ``on_found`` hears
     how many were looked at.
+
+    :raises ScanIsLarge: when more files would be read than the terms allow.
     """
     library = ground.library
     seen = Observation(library, known=files.count_present(db.connection, library.id))
     if not ground.is_there:
         _note_absence(seen, ground)
         return seen
-    look = _Look(db, ground, seen, policy, follow_symlinks, reads, accept_missing)
+    look = _Look(db, ground, seen, policy, follow_symlinks, reads, accept_missing, terms)
     plan = ground.patiently(lambda: _plan(library.root, targets, spell=ground.takes_other_spellings)) or _Plan()
     for path, reason in plan.errors:
         seen.errors.append((path, reason))
@@ -163,6 +169,7 @@ class _Look:
         follow_symlinks: bool,
         reads: Callable[[FoundFile], bool] | None,
         accept_missing: bool,
+        terms: Terms,
     ) -> None:
         self.looked_at = 0
         self._connection = db.connection
@@ -172,6 +179,7 @@ class _Look:
         self._follow_symlinks = follow_symlinks
         self._reads = reads
         self._accept_missing = accept_missing
+        self._terms = terms
         self._walked: set[bytes] = set()
         self._protected: set[bytes] = set()
         """Folders that could not be listed: nothing is concluded about what lies in or below them."""
@@ -271,6 +279,7 @@ class _Look:
             self._note_empty_root()
             return False
         self._walked.add(folder.path)
+        self._terms.on_folder(seen.library, folder.path)
         return True
 
     def _is_protected(self, folder: bytes) -> bool:
@@ -280,13 +289,23 @@ class _Look:
 
     def _look_at(self, path: bytes, file: FoundFile, row: FileRow | None) -> None:
         if row is None:
-            self._seen.to_read.append(ToRead(path, None))
+            self._take(path, file, None, None)
         elif self._differs(file, row) or (self._reads is not None and self._reads(file)):
-            self._seen.to_read.append(ToRead(path, row[0]))
+            self._take(path, file, row[0], row[2])
         else:
             self._seen.unchanged += 1
             if row[6] != file.stat.device:
                 self._ground.note_alive(row[6], file.stat.device)
+
+    def _take(self, path: bytes, file: FoundFile, row_id: int | None, known_size: int | None) -> None:
+        """A file that is to be read, unless it is still being written."""
+        seen = self._seen
+        if not self._terms.is_finished(seen.library, path, file.stat, known_size):
+            seen.unfinished.append(path)
+            return
+        seen.to_read.append(ToRead(path, row_id))
+        if self._terms.read_at_most is not None and len(seen.to_read) > self._terms.read_at_most:
+            raise ScanIsLarge
 
     def _differs(self, file: FoundFile, row: FileRow) -> bool:
         """As :meth:`Ground.differs`, on a bare row."""

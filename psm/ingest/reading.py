@@ -40,7 +40,8 @@ class Job:
 class Outcome:
     """What became of one job. Either ``stat`` and ``reading``, or the ``failure`` in a person's words.
 
-    ``reread``: the file changed within 2 s of its reading, so a later change may carry the same time.
+    ``reread``: the file changed within 2 s of its reading, so a later change may carry the same time. ``in_motion``: it
+    could not be read because it was written, or taken away, meanwhile.
     """
 
     job: int
@@ -48,6 +49,7 @@ class Outcome:
     reading: Reading | None = None
     reread: bool = False
     failure: str | None = None
+    in_motion: bool = False
 
 
 def read_many(jobs: Sequence[Job], *, network: bool, stop: StopSignal) -> Iterator[Outcome]:
@@ -72,11 +74,11 @@ def read_one(number: int, job: Job) -> Outcome:
             reading = read_file(path, job.relative)
             after = file_stat(os.stat(path))
     except FileNotFoundError:
-        return Outcome(number, failure="it went away while psm looked at it; the next scan will tell")
+        return Outcome(number, failure="it went away while psm looked at it; the next scan will tell", in_motion=True)
     except OSError as e:
         return Outcome(number, failure=f"cannot be read: {e.strerror or e}")
     if (before.size_bytes, before.mtime_ns) != (after.size_bytes, after.mtime_ns):
-        return Outcome(number, failure="it is still being written; the next scan reads it")
+        return Outcome(number, failure="it is still being written; the next scan reads it", in_motion=True)
     return Outcome(number, stat=after, reading=reading, reread=abs(time.time_ns() - after.mtime_ns) <= _RACE_NS)
 
 
