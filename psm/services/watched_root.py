@@ -1,0 +1,457 @@
+"""One library under watch: what was heard of it, how it is watched now, and what has to be done next.
+
+File events come in from watchdog's threads and are kept in the buffer, under a lock. All else belongs to the one thread
+that supervises: it calls :meth:`WatchedRoot.supervise` each second, takes what is due, and says how the scan went.
+
+A root is there, or it is waited for. It is the same root as long as its device and inode are: one that is another (a drive
+was mounted over it, or it was made anew) is watched anew, and looked at as a whole before its events count again.
+"""
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchdog.events import FileSystemEventHandler
+
+from psm.config import LibraryConfig, Polling
+from psm.filesystems import FileSystem, filesystem_of, mounts_below
+from psm.ingest.ignore import IgnorePolicy
+from psm.ingest.targets import join
+from psm.models import FileStat, Library
+from psm.services.change_buffer import ChangeBuffer
+from psm.services.event_source import EventSource, limit_behind, limit_reached
+from psm.services.growth import Growth
+from psm.services.watch_status import RootMode
+
+logger = logging.getLogger(__name__)
+
+POLLED_QUIET_S = 2.0
+"""How long a file must not have grown before it is read, at least, where no closing of files is told of."""
+
+ANSWER_S = 10.0
+"""How long a network drive may take to answer before it is taken for hung."""
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_STEADY_S = 60.0
+"""After so long without trouble, the pause before a restart is the first one again."""
+_PASSES_APART = 20
+"""A poller sleeps at least so many times as long as a look takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a root is watched: by events, by looking on a timer, or both, and why not by events alone."""
+
+    events: bool
+    polls: bool
+    reason: str = ""
+
+
+def choose(filesystem: FileSystem, mounts: Collection[bytes], polling: Polling) -> Choice:
+    """How a root on this file system, with these mounts below it, is watched."""
+    kind = filesystem.type
+    if polling is Polling.ALWAYS:
+        return Choice(events=False, polls=True, reason="the configuration asks for polling")
+    if polling is Polling.NEVER:
+        trusted = filesystem.delivers_events and not mounts
+        reason = "" if trusted else f"{kind} may not tell of every change, but polling is off"
+        return Choice(events=True, polls=False, reason=reason)
+    if not filesystem.is_local:
+        reason = f"{kind} is a network drive or unknown: it does not tell of changes that are made elsewhere"
+        return Choice(events=False, polls=True, reason=reason)
+    if not filesystem.delivers_events:
+        return Choice(events=True, polls=True, reason=f"{kind} does not tell of every change")
+    if mounts:
+        names = ", ".join(os.fsdecode(m) for m in sorted(mounts)[:3])
+        return Choice(events=True, polls=True, reason=f"other drives are mounted in it ({names})")
+    return Choice(events=True, polls=False)
+
+
+class WatchedRoot:
+    """A library, or the part of it that lies at and below ``below``. Paths are relative to the library's root.
+
+    ``make_handler`` gives the handler for the events of a folder, by the path that psm knows the folder under.
+    ``on_due`` hears when something noted is due. ``clock`` is in seconds, ``wall_ns`` in nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        below: bytes,
+        config: LibraryConfig,
+        *,
+        has_files: Callable[[], bool],
+        make_handler: "Callable[[WatchedRoot, bytes, bytes], FileSystemEventHandler]",
+        on_due: Callable[[float], None],
+        say: Callable[["WatchedRoot", str], None],
+        clock: Callable[[], float],
+        wall_ns: Callable[[], int],
+    ) -> None:
+        watch = config.watch
+        self.library = library
+        self.below = below
+        self.mode = RootMode.STARTING
+        self.reason = ""
+        self.folders = 0
+        self.restarts = 0
+        self.pass_at = 0.0
+        """When the root is next looked at as a whole."""
+        self.links: dict[bytes, bytes] = {}
+        """Where the links lead that are followed: real paths, by the link's own."""
+        self._config = config
+        self._polling = watch.fallback_to_polling
+        self._policy = IgnorePolicy(config.ignored)
+        self._has_files = has_files
+        self._make_handler = make_handler
+        self._on_due = on_due
+        self._say = say
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self._lock = threading.Lock()
+        self._buffer = ChangeBuffer(quiet_s=watch.debounce_seconds, longest_s=watch.max_wait_seconds)
+        self._growth = Growth(quiet_s=watch.debounce_seconds)
+        self._doubt: str | None = None
+        self._source: EventSource | None = None
+        self._choice = Choice(events=False, polls=False)
+        self._limit: str | None = None
+        self._identity: tuple[int, int] | None = None
+        self._mounts: tuple[bytes, ...] = ()
+        self._network = False
+        self._look_at = 0.0
+        self._restart_at: float | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._steady_from = 0.0
+        self._asking: threading.Thread | None = None
+        self._walked: set[bytes] | None = None
+
+    # What watchdog's threads tell
+
+    def changed(self, path: bytes, *, not_before: float = 0.0) -> None:
+        """Something happened to a path."""
+        with self._lock:
+            due = self._buffer.note(path, self._clock(), not_before=not_before)
+        self._on_due(due)
+
+    def written(self, path: bytes) -> None:
+        """A file was modified, and is open still."""
+        with self._lock:
+            self._growth.written(path, self._wall_ns())
+        self.changed(path)
+
+    def closed(self, path: bytes) -> None:
+        """A file was closed after writing, or is gone."""
+        with self._lock:
+            self._growth.closed(path)
+        self.changed(path)
+
+    def moved(self, source: bytes, target: bytes) -> None:
+        """A file was renamed; what it becomes of both ends is said by ``changed``."""
+        with self._lock:
+            self._growth.moved(source, target)
+
+    def doubt(self, why: str) -> None:
+        """Events may have been lost: the source is made anew, and everything looked at."""
+        with self._lock:
+            self._doubt = self._doubt or why
+        self._on_due(self._clock())
+
+    # What the scans tell
+
+    @property
+    def path(self) -> bytes:
+        """The absolute path of what is watched."""
+        return join(self.library.root, self.below) if self.below else self.library.root
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the root is waited for."""
+        return self.mode is RootMode.OFFLINE
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the root may hang."""
+        return self._network
+
+    @property
+    def pending(self) -> int:
+        """How many paths wait for a scan."""
+        with self._lock:
+            return len(self._buffer)
+
+    def next_due(self) -> float | None:
+        """When the next path is due; None when none is, or the root is away."""
+        if self.is_offline:
+            return None
+        with self._lock:
+            return self._buffer.next_due()
+
+    def take(self, now: float) -> tuple[bytes, ...]:
+        """The paths that are due, in flight from now on."""
+        if self.is_offline:
+            return ()
+        with self._lock:
+            return self._buffer.take(now)
+
+    def take_all(self) -> tuple[bytes, ...]:
+        """Everything noted, in flight from now on."""
+        with self._lock:
+            return self._buffer.take_all()
+
+    def done(self, paths: Collection[bytes] | None = None) -> None:
+        """A scan took in what is in flight, or these of it."""
+        with self._lock:
+            self._buffer.done(paths)
+
+    def put_back(self, paths: Collection[bytes] | None = None, *, not_before: float) -> None:
+        """A scan did not take in what is in flight, or these of it."""
+        with self._lock:
+            self._buffer.put_back(paths, not_before=not_before)
+
+    def is_finished(self, path: bytes, found: FileStat, known_size: int | None) -> bool:
+        """Whether a file may be read."""
+        with self._lock:
+            return self._growth.is_finished(path, found, known_size, now_ns=self._wall_ns())
+
+    @property
+    def open_files(self) -> frozenset[bytes]:
+        """The files that are being written."""
+        with self._lock:
+            return self._growth.open_files
+
+    def begin_pass(self) -> None:
+        """A look at the whole root begins."""
+        self._walked = set()
+        self.links = {}
+        self.folders = 0
+
+    def note_folder(self, path: bytes) -> None:
+        """The pass came to a folder."""
+        if self._walked is None:
+            return
+        self.folders += 1
+        if self._config.follow_symlinks and not self._network:
+            native = join(self.library.root, path)
+            if path and os.path.islink(native):
+                self.links[path] = os.path.realpath(native)
+
+    def end_pass(self, now: float, *, took_s: float, complete: bool) -> None:
+        """The look at the whole root is over. ``took_s`` is how long it took, in seconds."""
+        self._walked = None
+        interval = self._config.watch.reconcile_interval
+        if self._choice.polls or self._source is None:
+            interval = min(interval, self._config.watch.polling_interval)
+        self.pass_at = now + max(interval, _PASSES_APART * took_s)
+        if complete:
+            self._watch_links()
+            self._check_watches()
+
+    def away(self, problem: str, now: float) -> None:
+        """The root cannot be looked at: it is waited for, and nothing is concluded."""
+        self._go_offline(problem, now)
+
+    # Supervision
+
+    def supervise(self, now: float) -> None:
+        """Looks whether the root is there, the same, and truly watched; mends what is not."""
+        if (self._network or self.is_offline) and now < self._look_at:
+            return
+        found = self._look()
+        if isinstance(found, str):
+            self._go_offline(found, now)
+        elif self._identity != found or self.is_offline:
+            self._arrive(found, now)
+        else:
+            self._check(now)
+
+    def close(self) -> None:
+        """Stops watching; what is noted stays."""
+        self._drop_source()
+
+    def _look(self) -> tuple[int, int] | str:
+        """The identity of the root, or why it has none."""
+        self._network = not filesystem_of(self.path).is_local
+        if not self._network:
+            return self._look_now()
+        found = self._ask(self._look_now)
+        return found if found is not None else f"{filesystem_of(self.path).type} does not answer"
+
+    def _look_now(self) -> tuple[int, int] | str:
+        try:
+            found = os.stat(self.path)
+            if not stat.S_ISDIR(found.st_mode):
+                return "it is no folder"
+            if self._identity != (found.st_dev, found.st_ino) or self.is_offline:
+                names = os.listdir(self.path)
+                if self._looks_unmounted(names):
+                    return "its folder is empty, as that of a drive that is not mounted"
+        except OSError as e:
+            return e.strerror or str(e)
+        return found.st_dev, found.st_ino
+
+    def _looks_unmounted(self, names: list[bytes]) -> bool:
+        return all(self._policy.reason(n, is_folder=True) is not None for n in names) and self._has_files()
+
+    def _ask(self, ask: Callable[[], tuple[int, int] | str]) -> tuple[int, int] | str | None:
+        """Asks a drive that may hang, in a thread that is left behind then; None when it did not answer."""
+        if self._asking is not None and self._asking.is_alive():
+            return None
+        answers: list[tuple[int, int] | str] = []
+        answered = threading.Event()
+
+        def wait() -> None:
+            answers.append(ask())
+            answered.set()
+
+        self._asking = threading.Thread(target=wait, name="psm-ask", daemon=True)
+        self._asking.start()
+        answered.wait(ANSWER_S)
+        return answers[0] if answers else None
+
+    def _go_offline(self, problem: str, now: float) -> None:
+        self._look_at = now + (min(self._config.watch.polling_interval, _LONGEST_PAUSE_S) if self._network else 1.0)
+        if self.is_offline and self.reason == problem:
+            return
+        self._drop_source()
+        self._identity = None
+        self._enter(RootMode.OFFLINE, problem)
+        self._say(self, f"Waiting for library {self.library.name} ({os.fsdecode(self.path)}): {problem}.")
+
+    def _arrive(self, identity: tuple[int, int], now: float) -> None:
+        was_there = self.mode is not RootMode.STARTING
+        self._identity = identity
+        self._mounts = mounts_below(self.path)
+        self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
+        self._network = not filesystem_of(self.path).is_local
+        if was_there:
+            self._say(self, f"Library {self.library.name} is there again.")
+        self._renew(now)
+
+    def _check(self, now: float) -> None:
+        with self._lock:
+            doubt, self._doubt = self._doubt, None
+        if self._mounts != mounts_below(self.path):
+            doubt = doubt or "what is mounted in it has changed"
+            self._mounts = mounts_below(self.path)
+            self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
+        if self._source is not None and not self._source.is_healthy():
+            doubt = doubt or "a thread that brought its events has ended"
+        if doubt is not None:
+            self._restart(doubt, now)
+        elif self._restart_at is not None and now >= self._restart_at:
+            self._renew(now)
+        elif now - self._steady_from > _STEADY_S:
+            self._pause_s = _FIRST_PAUSE_S
+
+    def _restart(self, why: str, now: float) -> None:
+        """Drops the source, and makes a new one: at once, or after a pause when that happens again and again."""
+        logger.warning("library %s: %s; watching it anew", self.library.name, why)
+        self._drop_source()
+        self.restarts += 1
+        again = now - self._steady_from <= _STEADY_S and self.restarts > 1
+        self._steady_from = now
+        if again:
+            self._restart_at = now + self._pause_s
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            self._enter(RootMode.POLLING, f"its events had to be begun anew ({why})")
+            self.pass_at = now
+        else:
+            self._renew(now)
+
+    def _renew(self, now: float) -> None:
+        """Watches first, and then looks at everything, so that nothing falls between."""
+        self._restart_at = None
+        self._steady_from = now
+        self._limit = None
+        self._drop_source()
+        problem = self._choice.reason
+        if self._choice.events:
+            problem = self._start_source(now) or problem
+        polls = self._choice.polls or self._source is None or self._limit is not None
+        if self._source is None:
+            mode = RootMode.POLLING
+        else:
+            mode = RootMode.BOTH if polls and self._polling is not Polling.NEVER else RootMode.EVENTS
+        self._enter(mode, problem)
+        self.pass_at = now
+
+    def _start_source(self, now: float) -> str:
+        """Starts the events. Returns what keeps them from being all, "" when nothing does."""
+        source = EventSource(self.path, self._make_handler(self, self.path, self.below))
+        try:
+            source.start()
+        except OSError as e:
+            limit = limit_behind(e)
+            self._restart_at = now + self._config.watch.reconcile_interval
+            return limit.sentence if limit is not None else f"its events cannot be had: {e.strerror or e}"
+        self._source = source
+        return self._check_limit()
+
+    def _check_limit(self) -> str:
+        limit = limit_reached()
+        self._limit = None if limit is None else limit.sentence
+        return self._limit or ""
+
+    def _drop_source(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.stop()
+        with self._lock:
+            self._growth.forget()
+
+    def _watch_links(self) -> None:
+        """Watches what the links lead to that the pass followed."""
+        if self._source is None:
+            return
+        wanted = {
+            target: self._handler_for(target, link)
+            for link, target in self.links.items()
+            if filesystem_of(target).delivers_events
+        }
+        try:
+            self._source.watch_links(wanted)
+        except OSError as e:
+            logger.warning("library %s: a linked folder cannot be watched: %s", self.library.name, e)
+        if len(wanted) < len(self.links) and self.mode is RootMode.EVENTS and self._polling is not Polling.NEVER:
+            self._choice = Choice(True, True, "links in it lead to drives that do not tell of every change")
+            self._enter(RootMode.BOTH, self._choice.reason)
+
+    def _handler_for(self, target: bytes, link: bytes) -> Callable[[], FileSystemEventHandler]:
+        return lambda: self._make_handler(self, target, link)
+
+    def _check_watches(self) -> None:
+        """Compares what the kernel watches with what was walked: watchdog leaves folders out without a word."""
+        if self._source is None:
+            return
+        watched = self._source.count_watches()
+        left_out = watched is not None and watched < self.folders
+        problem = self._check_limit()
+        if problem and self.mode is RootMode.EVENTS and self._polling is not Polling.NEVER:
+            self._enter(RootMode.BOTH, problem)
+        elif problem != self.reason and self.reason and self.mode is RootMode.BOTH and not self._choice.polls:
+            self.doubt("there is room for more watches again")
+        elif left_out and not problem:
+            self.doubt(f"only {watched} of {self.folders} folders are watched")
+
+    def _enter(self, mode: RootMode, reason: str) -> None:
+        if (mode, reason) == (self.mode, self.reason):
+            return
+        before, self.mode, self.reason = self.mode, mode, reason
+        if mode is RootMode.OFFLINE:
+            return
+        name, how = self.library.name, {RootMode.EVENTS: "by events", RootMode.POLLING: "by polling"}.get(mode)
+        why = f": {reason}" if reason else ""
+        if before is not RootMode.STARTING or reason:
+            self._say(self, f"Library {name} is watched {how or 'by events and polling'}{why}.")
+
+
+def real_folder(path: Path) -> bytes:
+    """The real path of a folder, as libraries have theirs."""
+    with suppress(OSError):
+        return os.path.realpath(os.fsencode(path))
+    return os.fsencode(path)
