@@ -53,6 +53,11 @@ class Database:
             raise
 
     @property
+    def wal(self) -> bool:
+        """Whether the journal is a WAL."""
+        return self._wal
+
+    @property
     def scan_lock(self) -> Path:
         """The lock file that a scan holds (see :mod:`psm.locks`), beside the database."""
         return self.path.with_name(self.path.name + ".scan.lock")
