@@ -79,11 +79,12 @@ class FileStat:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One root of the collection. ``root`` is the real, absolute path."""
+    """One root of the collection. ``root`` is the real, absolute path; ``watch`` is false when it is left to scans."""
 
     id: int
     name: str
     root: bytes
+    watch: bool = True
 
 
 @dataclass(frozen=True, slots=True)

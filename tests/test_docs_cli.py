@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -17,6 +18,11 @@ def section(name: str) -> str:
     return TEXT.partition(f"\n## psm {name}\n")[2].partition("\n## ")[0]
 
 
+def spellings(parameter: Any) -> list[str]:
+    """Every way to write an option: ``--on`` and ``--off``."""
+    return [*parameter.opts, *parameter.secondary_opts]
+
+
 def test_the_reference_is_what_the_program_says() -> None:
     assert make_cli_docs.updated(TEXT) == TEXT, "run .venv/bin/python tools/make_cli_docs.py"
 
@@ -32,7 +38,7 @@ def test_every_parameter_is_documented_with_what_it_means(name: str) -> None:
         if parameter.name == "help":
             continue
         assert parameter.help, f"{name}: {parameter.name} has no help"
-        names = parameter.opts if parameter.param_type_name == "option" else [parameter.metavar]
+        names = spellings(parameter) if parameter.param_type_name == "option" else [parameter.metavar]
         for shown in names:
             assert f"`{shown}`".replace("|", r"\|") in section(name)
 
@@ -42,7 +48,7 @@ def test_every_command_has_examples_that_it_understands(name: str) -> None:
     examples = section(name).rpartition("```sh\n")[2].partition("```")[0].splitlines()
     assert examples
     assert any(f"psm {name.split(maxsplit=1)[0]}" in example for example in examples)
-    known = {option for p in COMMANDS[name].params for option in p.opts} | {"--config"}
+    known = {option for p in COMMANDS[name].params for option in spellings(p)} | {"--config"}
     for example in examples:
         assert set(re.findall(r"(?<!\S)--[a-z-]+", example)) <= known
 
@@ -89,7 +95,7 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
         for one in name.replace("|", " ").split()[1:] if "|" in name else [None]:
             full = name if one is None else f"{words[0]} {one}"
             assert full in COMMANDS, line
-            known = {option for p in COMMANDS[full].params for option in p.opts}
+            known = {option for p in COMMANDS[full].params for option in spellings(p)}
             assert {w for w in words if re.fullmatch(r"--[a-z-]+", w)} <= known, line
 
 

@@ -41,6 +41,7 @@ EXIT_CODES = {
     "doctor": {1: "there is a problem"},
     "library add": {2: "FOLDER is no folder, or the name is taken"},
     "library move": {2: "no such library or folder, or FOLDER overlaps another library"},
+    "library watch": {2: "no such library"},
     "library remove": {2: "no such library"},
     "playlist import": {1: "not one playlist could be used"},
     "playlist show": {2: "no playlist, or more than one, answers to NAME"},
@@ -103,7 +104,7 @@ def _of_kind(command: Any, kind: str) -> Iterator[Any]:
 
 
 def _option(option: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     return names if option.is_flag else f"{names} `{_value(option)}`"
 
 

@@ -21,12 +21,18 @@ app.add_typer(library, name="library")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The library's name, as psm library list shows it.")]
 
 
-@library.command(epilog="Examples:  psm library add ~/Music  ·  psm library add /mnt/nas/music --name NAS")
+@library.command(epilog="Examples:  psm library add ~/Music  ·  psm library add /mnt/nas/old --name Old --no-watch")
 def add(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the music.")],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to call it; the folder's own name without.")
+    ] = None,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch", help="Whether --watch follows it, or leaves it to scans.", show_default="--watch"
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -37,7 +43,7 @@ def add(
     chosen = session(context)
     config = chosen.config()
     with chosen.database(config) as db:
-        added = add_library(db, config.folder, path, name=name, now=time.time, on_wait=render.waiting)
+        added = add_library(db, config.folder, path, name=name, watch=watch, now=time.time, on_wait=render.waiting)
     _notes(added.notes)
     root = render.shown_path(added.library.root)
     if json:
@@ -79,7 +85,9 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 def _place(state: "LibraryState") -> str:
     from psm.cli.render import shown_path
 
-    return shown_path(state.library.root) + ("" if state.there else "  (away)")
+    about = [] if state.there else ["away"]
+    about += [] if state.library.watch else ["not watched"]
+    return shown_path(state.library.root) + (f"  ({', '.join(about)})" if about else "")
 
 
 @library.command(epilog="Example:  psm library move NAS /Volumes/music")
@@ -104,6 +112,28 @@ def move(
         render.line(f"Library {moved.library.name} is at {render.shown_path(moved.library.root)} now.")
 
 
+@library.command(epilog="Examples:  psm library watch NAS  ·  psm library watch NAS --off")
+def watch(
+    context: typer.Context,
+    name: NameArgument,
+    on: Annotated[bool, typer.Option("--on/--off", help="Follow it, or leave it to scans.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """Say whether --watch follows a library, or leaves it to scans."""
+    from psm.cli import render
+    from psm.services.libraries import watch_library
+
+    chosen = session(context)
+    config = chosen.config()
+    with chosen.database(config) as db:
+        watched = watch_library(db, config.folder, name, watch=on, now=time.time)
+    _notes(watched.notes)
+    if json:
+        render.as_json(_document(watched.library))
+    else:
+        render.line(f"Library {name} is watched." if on else f"Library {name} is left to scans.")
+
+
 @library.command(epilog="Example:  psm library remove NAS")
 def remove(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
     """Forget a library. Nothing on disk changes, and manual decisions about its files are kept."""
@@ -124,7 +154,7 @@ def remove(context: typer.Context, name: NameArgument, json: JsonOption = False)
 def _document(library: "Library") -> dict[str, object]:
     from psm.cli.render import json_path
 
-    return {"name": library.name, "path": json_path(library.root)}
+    return {"name": library.name, "path": json_path(library.root), "watch": library.watch}
 
 
 def _notes(notes: Iterable[str]) -> None:

@@ -1,31 +1,43 @@
 """``libraries``: the roots of the collection. They never overlap."""
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 from psm.db import metadata
 from psm.models import Library
 
-_LIBRARY = "SELECT id, name, root FROM libraries"
+_COLUMNS = "id, name, root, watch"
+_LIBRARY = f"SELECT {_COLUMNS} FROM libraries"
 
 
 def all_libraries(connection: sqlite3.Connection) -> list[Library]:
     """Every library, by name."""
-    return [Library(*row) for row in connection.execute(f"{_LIBRARY} ORDER BY name")]
+    return [_library(row) for row in connection.execute(f"{_LIBRARY} ORDER BY name")]
 
 
 def by_name(connection: sqlite3.Connection, name: str) -> Library | None:
     """The library called ``name``."""
     row = connection.execute(f"{_LIBRARY} WHERE name = ?", (name,)).fetchone()
-    return None if row is None else Library(*row)
+    return None if row is None else _library(row)
 
 
-def add(connection: sqlite3.Connection, name: str, root: bytes, *, now: float) -> Library:
+def add(connection: sqlite3.Connection, name: str, root: bytes, *, now: float, watch: bool = True) -> Library:
     """Adds a library. The caller has made sure that the name is free and the root overlaps no other."""
+    # Every change counts one, so there was never a higher id: SQLite would give that of a removed library out again,
+    # and with it the lock of a watcher that may still run.
+    library_id = metadata.bump(connection, "libraries")
     row = connection.execute(
-        "INSERT INTO libraries (name, root, added_at) VALUES (?, ?, ?) RETURNING id, name, root", (name, root, now)
+        f"INSERT INTO libraries (id, name, root, added_at, watch) VALUES (?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+        (library_id, name, root, now, int(watch)),
     ).fetchone()
+    return _library(row)
+
+
+def set_watch(connection: sqlite3.Connection, library_id: int, *, watch: bool) -> None:
+    """Marks a library as one to watch, or to leave to scans."""
+    connection.execute("UPDATE libraries SET watch = ? WHERE id = ?", (int(watch), library_id))
     metadata.bump(connection, "libraries")
-    return Library(*row)
 
 
 def move(connection: sqlite3.Connection, library_id: int, root: bytes) -> None:
@@ -79,8 +91,13 @@ def last_scan(connection: sqlite3.Connection, library_id: int) -> str | None:
     return metadata.get(connection, _last_scan_key(library_id))
 
 
+def _library(row: Sequence[Any]) -> Library:
+    library_id, name, root, watch = row
+    return Library(library_id, name, root, watch=bool(watch))
+
+
 def _delete(connection: sqlite3.Connection, library_id: int) -> None:
-    """Deletes the row, and what was noted under its id: SQLite gives the number out again."""
+    """Deletes the row, and what was noted under its id."""
     connection.execute("DELETE FROM libraries WHERE id = ?", (library_id,))
     metadata.delete(connection, _last_scan_key(library_id))
     metadata.bump(connection, "libraries")

@@ -1,6 +1,7 @@
 """The folders in which libraries were before they moved: playlists go on naming files by those.
 
-Kept in ``metadata``. A library is known by its id and the moment it was added: SQLite gives ids out again.
+Kept in ``metadata``. A library is known by its id and the moment it was added: earlier versions gave ids out
+again.
 """
 
 import json

@@ -8,18 +8,18 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psm.abandon import abandonable
 from psm.config import Config
-from psm.db import Database, files, libraries, metadata
+from psm.db import Connection, Database, files, libraries, metadata
 from psm.errors import PsmError, UsageError
 from psm.filesystems import filesystem_of
 from psm.ingest.targets import locate
 from psm.locks import hold
 from psm.models import Library
-from psm.services import libraries_file
+from psm.services import libraries_file, watch_status
 from psm.services.libraries_file import name_problem, path_below
 
 Clock = Callable[[], float]
@@ -53,6 +53,14 @@ class MovedLibrary:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedLibrary:
+    """A library with its new mark; ``notes`` as in :class:`AddedLibrary`."""
+
+    library: Library
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RemovedLibrary:
     """A library that psm forgot, with its ``files`` rows; ``notes`` as in :class:`AddedLibrary`."""
 
@@ -77,10 +85,14 @@ def add_library(
     path: Path,
     *,
     name: str | None = None,
+    watch: bool | None = None,
     now: Clock,
     on_wait: OnWait | None = None,
 ) -> AddedLibrary:
     """Makes a folder a library; libraries that lie inside it become a part of it, with their rows and decisions.
+
+    ``watch`` says whether watchers follow it (None: yes for a new one, and a known one stays as it is). It holds for
+    the libraries inside as well.
 
     Waits for a scan that is at work when it takes libraries into the new one.
 
@@ -92,19 +104,63 @@ def add_library(
     absorbs = bool(_inside(db, root))
     with _alone(db, on_wait) if absorbs else nullcontext(), db.transaction() as connection:
         known = libraries.all_libraries(connection)
-        for library in known:
-            if path_below(library.root, root) or _is_same_folder(library.root, root):
-                return AddedLibrary(library, new=False, notes=tuple(notes))
-        chosen = _usable_name(name, known) if name is not None else _free_name(root, known)
-        children = _inside(db, root)
-        if children and not absorbs:
-            # Added by another psm just now, and perhaps being scanned.
-            raise PsmError(f"Library {children[0].name} was added inside {shown(root)} just now. Try again.")
-        added = libraries.add(connection, chosen, root, now=now())
-        for child in children:
-            libraries.absorb(connection, child.id, added.id, path_below(root, child.root) or b"")
+        there = next((k for k in known if path_below(k.root, root) or _is_same_folder(k.root, root)), None)
+        if there is not None:
+            added = _mark_known(connection, there, root, watch=watch)
+        else:
+            chosen = _usable_name(name, known) if name is not None else _free_name(root, known)
+            children = _inside(db, root)
+            if children and not absorbs:
+                # Added by another psm just now, and perhaps being scanned.
+                raise PsmError(f"Library {children[0].name} was added inside {shown(root)} just now. Try again.")
+            library = libraries.add(connection, chosen, root, now=now(), watch=watch is not False)
+            added = _absorb(db, library, children)
+    notes += added.notes
+    if added.new or watch is not None:
+        notes += _keep_file(db, config_folder)
+    return replace(added, notes=tuple(notes))
+
+
+def _mark_known(connection: Connection, library: Library, root: bytes, *, watch: bool | None) -> AddedLibrary:
+    """Gives a library that was to be added again the mark that was asked for; a folder inside it has none."""
+    if watch is None or watch == library.watch:
+        return AddedLibrary(library, new=False)
+    if path_below(library.root, root):
+        note = f"Library {library.name} is {_mark(library)} as a whole. Change that with: psm library watch"
+        return AddedLibrary(library, new=False, notes=(note,))
+    libraries.set_watch(connection, library.id, watch=watch)
+    return AddedLibrary(replace(library, watch=watch), new=False)
+
+
+def _absorb(db: Database, library: Library, children: list[Library]) -> AddedLibrary:
+    """Makes libraries a part of the new one above them, in the transaction that added it."""
+    notes: list[str] = []
+    for child in children:
+        libraries.absorb(db.connection, child.id, library.id, path_below(library.root, child.root) or b"")
+        watch_status.forget(db.watch_status(child.id))
+        if child.watch != library.watch:
+            notes.append(
+                f"Library {child.name} was {_mark(child)}; as a part of {library.name} it is {_mark(library)}."
+            )
+    return AddedLibrary(library, new=True, absorbed=tuple(child.name for child in children), notes=tuple(notes))
+
+
+def _mark(library: Library) -> str:
+    return "watched" if library.watch else "left to scans"
+
+
+def watch_library(db: Database, config_folder: Path, name: str, *, watch: bool, now: Clock) -> WatchedLibrary:
+    """Says whether watchers follow a library, or leave it to scans.
+
+    :raises UsageError: when there is no such library.
+    """
+    notes = _restore(db, config_folder, now=now)
+    with db.transaction() as connection:
+        library = _named(db, name)
+        if library.watch != watch:
+            libraries.set_watch(connection, library.id, watch=watch)
     notes += _keep_file(db, config_folder)
-    return AddedLibrary(added, new=True, absorbed=tuple(child.name for child in children), notes=tuple(notes))
+    return WatchedLibrary(replace(library, watch=watch), tuple(notes))
 
 
 def move_library(
@@ -128,7 +184,7 @@ def move_library(
         if root != library.root:
             libraries.move(connection, library.id, root)
     notes += _keep_file(db, config_folder)
-    return MovedLibrary(Library(library.id, library.name, root), tuple(notes))
+    return MovedLibrary(replace(library, root=root), tuple(notes))
 
 
 def remove_library(
@@ -143,6 +199,7 @@ def remove_library(
     with _alone(db, on_wait), db.transaction() as connection:
         library = _named(db, name)
         count = libraries.remove(connection, library.id)
+    watch_status.forget(db.watch_status(library.id))
     notes += _keep_file(db, config.folder)
     if any(_same_place(configured.path, library.root) for configured in config.library.paths):
         notes.append("The configuration names its folder, so it comes back: take it out of library.paths there.")
@@ -322,8 +379,8 @@ def _restore(db: Database, folder: Path, *, now: Clock) -> list[str]:
     if found:
         with db.transaction() as connection:
             if not libraries.all_libraries(connection):  # another psm may have been first
-                for name, root in found:
-                    libraries.add(connection, name, root, now=now())
+                for entry in found:
+                    libraries.add(connection, entry.name, entry.root, now=now(), watch=entry.watch)
     return notes
 
 

@@ -31,18 +31,32 @@ def test_each_answers_with_one_document(cli: Cli, music: Path) -> None:
     assert cli.json("library", "add", music, "--name", "NAS") == {
         "name": "NAS",
         "path": str(music),
+        "watch": True,
         "new": True,
         "absorbed": [],
     }
     assert cli.json("library", "add", music / "Jazz")["new"] is False
     assert cli.json("library", "list") == [
-        {"name": "NAS", "path": str(music), "present": 0, "missing": 0, "available": True}
+        {"name": "NAS", "path": str(music), "watch": True, "present": 0, "missing": 0, "available": True}
     ]
     other = cli.home / "other"
     other.mkdir()
-    assert cli.json("library", "move", "NAS", other) == {"name": "NAS", "path": str(other)}
-    assert cli.json("library", "remove", "NAS") == {"name": "NAS", "path": str(other), "files": 0}
+    assert cli.json("library", "move", "NAS", other) == {"name": "NAS", "path": str(other), "watch": True}
+    assert cli.json("library", "remove", "NAS") == {"name": "NAS", "path": str(other), "watch": True, "files": 0}
     assert cli.json("library", "list") == []
+
+
+def test_a_library_is_left_to_scans_and_watched_again(cli: Cli, music: Path) -> None:
+    assert cli.json("library", "add", music, "--no-watch")["watch"] is False
+    assert cli("library", "list").out.splitlines()[1].endswith(f"{music}  (not watched)")
+    assert cli.json("library", "list")[0]["watch"] is False
+    assert cli("library", "watch", "Music").out == "Library Music is watched.\n"
+    assert cli("library", "list").out.splitlines()[1].endswith(str(music))
+    assert cli("library", "watch", "Music", "--off").out == "Library Music is left to scans.\n"
+    music.rename(cli.home / "gone")
+    assert cli("library", "list").out.splitlines()[1].endswith("(away, not watched)")
+    assert cli.json("library", "watch", "Music", "--on") == {"name": "Music", "path": str(music), "watch": True}
+    assert "psm knows: Music" in cli("library", "watch", "NAS", code=2).err
 
 
 def test_a_folder_that_is_in_a_library_already_is_said(cli: Cli, music: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from psm.db import Database, DatabaseError, connection, explained, metadata
+from psm.db import Database, DatabaseError, connection, explained, libraries, metadata
 from tests.nobody import as_nobody, shared_folder
 
 NEWER = 99
+NEWEST = str(len(connection._migrations()))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def write_and_fail(c: sqlite3.Connection, key: str) -> None:
 
 def test_a_new_database_gets_its_folder_and_every_table(path: Path) -> None:
     with Database(path) as db:
-        assert metadata.get(db.connection, "schema_version") == "1"
+        assert metadata.get(db.connection, "schema_version") == NEWEST
     wanted = {
         "library_files",
         "tracks",
@@ -73,7 +74,7 @@ def test_a_database_of_a_newer_psm_is_refused_and_left_alone(path: Path) -> None
     Database(path).close()
     set_schema(path, str(NEWER))
     before = path.read_bytes()
-    with pytest.raises(DatabaseError, match=rf"newer psm \(schema {NEWER}, this one knows 1\).*Update psm"):
+    with pytest.raises(DatabaseError, match=rf"newer psm \(schema {NEWER}, this one knows {NEWEST}\).*Update psm"):
         Database(path)
     assert path.read_bytes() == before
 
@@ -194,7 +195,7 @@ def test_a_migration_that_is_killed_leaves_the_old_database(path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     assert tables(path) == before
     with Database(path) as db:
-        assert metadata.get(db.connection, "schema_version") == "1"
+        assert metadata.get(db.connection, "schema_version") == NEWEST
         assert metadata.get(db.connection, "kept") == "yes"
 
 
@@ -213,8 +214,24 @@ def test_a_later_migration_is_applied_to_an_older_database(path: Path, monkeypat
     steps = (*connection._migrations(), "-- A comment; with a semicolon.\nCREATE TABLE later (id INTEGER);\n")
     monkeypatch.setattr(connection, "_migrations", lambda: steps)
     with Database(path) as db:
-        assert metadata.get(db.connection, "schema_version") == "2"
+        assert metadata.get(db.connection, "schema_version") == str(int(NEWEST) + 1)
     assert "later" in tables(path)
+
+
+def test_a_database_of_the_first_schema_keeps_its_libraries_and_they_are_watched(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = connection._migrations()[:1]
+    with monkeypatch.context() as first:
+        first.setattr(connection, "_migrations", lambda: steps)
+        with Database(path) as db, db.transaction() as c:
+            c.execute("INSERT INTO libraries (name, root, added_at) VALUES ('NAS', x'2f6e', 1)")
+            metadata.bump(c, "libraries")
+    with Database(path) as db:
+        [library] = libraries.all_libraries(db.connection)
+        assert (library.name, library.root, library.watch) == ("NAS", b"/n", True)
+        with db.transaction() as c:
+            assert libraries.add(c, "Other", b"/o", now=2.0).id not in (0, library.id)
 
 
 def test_many_that_open_a_new_database_at_once_all_get_it(path: Path) -> None:
@@ -381,7 +398,7 @@ def test_each_thread_has_a_connection_and_close_closes_them_all(path: Path) -> N
         with pytest.raises(sqlite3.ProgrammingError):
             closed.execute("SELECT 1")
     # A closed database opens again for whoever still asks.
-    assert metadata.get(db.connection, "schema_version") == "1"
+    assert metadata.get(db.connection, "schema_version") == NEWEST
     db.close()
 
 

@@ -2,6 +2,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from psm.ingest.library import scan_library
 from psm.locks import hold
 from psm.models import Decision, DecisionKind, Library
 from psm.services import libraries as service
-from psm.services import libraries_file
+from psm.services import libraries_file, watch_status
 from psm.services.libraries import (
     AddedLibrary,
     add_library,
@@ -23,6 +24,7 @@ from psm.services.libraries import (
     list_libraries,
     move_library,
     remove_library,
+    watch_library,
 )
 from psm.services.libraries_file import path_below
 from tests.factories import add_file, write_flac
@@ -42,9 +44,12 @@ class Box:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def add(self, path: Path | str, name: str | None = None) -> AddedLibrary:
+    def add(self, path: Path | str, name: str | None = None, *, watch: bool | None = None) -> AddedLibrary:
         path = self.music(path) if isinstance(path, str) else path
-        return add_library(self.db, self.config.folder, path, name=name, now=now)
+        return add_library(self.db, self.config.folder, path, name=name, watch=watch, now=now)
+
+    def watch(self, name: str, *, on: bool) -> Library:
+        return watch_library(self.db, self.config.folder, name, watch=on, now=now).library
 
     def move(self, name: str, path: Path) -> Library:
         return move_library(self.db, self.config.folder, name, path, now=now).library
@@ -69,12 +74,16 @@ class Box:
         }
 
     @property
+    def unwatched(self) -> set[str]:
+        return {library.name for library in libraries.all_libraries(self.db.connection) if not library.watch}
+
+    @property
     def file(self) -> Path:
         return self.config.folder / libraries_file.FILE_NAME
 
     @property
-    def in_file(self) -> dict[str, str]:
-        found: dict[str, str] = yaml.safe_load(self.file.read_text(errors="surrogateescape"))["libraries"]
+    def in_file(self) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load(self.file.read_text(errors="surrogateescape"))["libraries"]
         return found
 
 
@@ -343,6 +352,76 @@ def test_a_file_that_another_psm_overtook_is_written_again(box: Box, monkeypatch
     assert sorted(box.in_file) == ["First", "Second"]
 
 
+# Watched, or left to scans
+
+
+def test_a_library_is_watched_unless_it_is_said_not_to_be(box: Box) -> None:
+    assert box.add("Music").library.watch
+    assert not box.add("Old", watch=False).library.watch
+    assert box.unwatched == {"Old"}
+    assert box.watch("Music", on=False) == libraries.by_name(box.db.connection, "Music")
+    assert box.unwatched == {"Old", "Music"}
+    assert box.watch("Old", on=True).watch
+    assert box.unwatched == {"Music"}
+    with pytest.raises(UsageError, match="no library called 'NAS'"):
+        box.watch("NAS", on=False)
+
+
+def test_a_mark_that_stays_as_it_is_changes_nothing(box: Box) -> None:
+    box.add("Music")
+    before = metadata.generation(box.db.connection, "libraries")
+    box.watch("Music", on=True)
+    assert metadata.generation(box.db.connection, "libraries") == before
+
+
+def test_the_mark_survives_a_move_and_a_new_database(box: Box) -> None:
+    box.add("Old", watch=False)
+    box.add("Music")
+    assert not box.move("Old", box.music("mnt")).watch
+    assert box.in_file == {"Music": str(box.folder / "Music"), "Old": {"path": str(box.folder / "mnt"), "watch": False}}
+    box.lose_database()
+    assert box.ensure() == ()
+    assert box.known == {"Music": box.folder / "Music", "Old": box.folder / "mnt"}
+    assert box.unwatched == {"Old"}
+
+
+def test_adding_a_known_folder_again_changes_its_mark_only_when_asked_to(box: Box) -> None:
+    box.add("Music", watch=False)
+    assert not box.add("Music").library.watch
+    assert box.unwatched == {"Music"}
+    again = box.add("Music", watch=True)
+    assert (again.new, again.library.watch, again.notes) == (False, True, ())
+    assert box.in_file == {"Music": str(box.folder / "Music")}
+
+
+def test_a_folder_inside_a_library_has_no_mark_of_its_own(box: Box) -> None:
+    box.add("Music")
+    inside = box.add("Music/Jazz", watch=False)
+    assert inside.notes == ("Library Music is watched as a whole. Change that with: psm library watch",)
+    assert box.unwatched == set()
+    assert box.add("Music/Jazz", watch=True).notes == ()
+
+
+def test_a_parent_has_its_own_mark_and_says_for_whom_that_is_new(box: Box) -> None:
+    box.add("All/Jazz", watch=False)
+    box.add("All/Rock")
+    added = box.add("All")
+    assert (added.library.watch, added.absorbed) == (True, ("Jazz", "Rock"))
+    assert added.notes == ("Library Jazz was left to scans; as a part of All it is watched.",)
+    assert box.unwatched == set()
+
+
+def test_what_the_watcher_of_a_removed_library_said_goes_with_it(box: Box) -> None:
+    gone, jazz = box.add("Music").library, box.add("All/Jazz").library
+    for library in (gone, jazz):
+        watch_status.write(
+            box.db.watch_status(library.id), watch_status.WatcherStatus(library.name, library.root, "psm", 1, 1.0)
+        )
+    remove_library(box.db, box.config, "Music", now=now)
+    box.add("All")
+    assert not list(box.folder.glob("*.watch-*"))
+
+
 # libraries.yaml
 
 
@@ -440,11 +519,15 @@ def test_entries_that_cannot_be_used_are_named_and_the_rest_is_taken(box: Box) -
         "libraries:\n  good: /music/\n  2024: /other\n  same: /music\n  inside: /music/jazz\n  around: /\n"
         '  relative: Music\n  number: 7\n  "": /nameless\n  "two\\nlines": /lines\n  ~: /none\n'
         '  nul: "/a\\0b"\n  odd: "/caf\\udce9"\n'
+        "  old: {path: /old, watch: no}\n  plain: {path: /plain}\n  pathless: {watch: no}\n"
+        "  maybe: {path: /maybe, watch: sometimes}\n"
     )
     notes = box.ensure()
     roots = {library.name: library.root for library in libraries.all_libraries(box.db.connection)}
-    assert roots == {"good": b"/music", "2024": b"/other", "odd": b"/caf\xe9"}
-    assert len(notes) == 9
+    assert roots == {"good": b"/music", "2024": b"/other", "odd": b"/caf\xe9", "old": b"/old", "plain": b"/plain"}
+    assert box.unwatched == {"old"}
+    assert len(notes) == 11
+    assert any("'maybe' is left out: watch must be true or false" in note for note in notes)
     assert any("'inside' is left out: its folder overlaps that of 'good'" in note for note in notes)
     assert any("'around' is left out" in note for note in notes)
     assert any("'relative' is left out: its folder must be a full path" in note for note in notes)
@@ -455,7 +538,7 @@ def test_two_that_restore_at_once_restore_once(box: Box, monkeypatch: pytest.Mon
     box.lose_database()
     read = libraries_file.read
 
-    def overtaken(folder: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
+    def overtaken(folder: Path) -> tuple[list[libraries_file.Entry], list[str]]:
         monkeypatch.setattr(libraries_file, "read", read)
         with Database(box.db.path) as other:
             ensure_libraries(other, box.config, now=now)
