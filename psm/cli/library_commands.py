@@ -78,11 +78,12 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     else:
         render.table(
             ("Name", "Files", "Missing", "Folder"),
-            [(s.library.name, s.present, s.missing, _place(s)) for s in states],
+            [(s.library.name, s.present, s.missing, place(s)) for s in states],
         )
 
 
-def _place(state: "LibraryState") -> str:
+def place(state: "LibraryState") -> str:
+    """A library's folder for people, with what is special about it."""
     from psm.cli.render import shown_path
 
     about = [] if state.there else ["away"]

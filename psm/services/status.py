@@ -1,4 +1,4 @@
-"""``psm status``: what the database holds, and how much of the playlists is found."""
+"""``psm status``: what the database holds, who watches it, and how much of the playlists is found."""
 
 import json
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psm.db import Database, libraries
 from psm.db.coverage import Coverage, coverage
 from psm.services.libraries import LibraryState, list_libraries
+from psm.services.watch_status import Watcher, watcher_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,11 @@ class LastScan:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStatus:
-    """A library, its counts, and its last scan."""
+    """A library, its counts, its last scan, and the watcher that runs for it."""
 
     state: LibraryState
     last_scan: LastScan | None
+    watcher: Watcher | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ def status(db: Database) -> Status:
         states = list_libraries(db)
         scans = {s.library.id: libraries.last_scan(connection, s.library.id) for s in states}
         found = coverage(connection)
-    return Status(tuple(LibraryStatus(s, _last_scan(scans[s.library.id])) for s in states), found)
+    return Status(
+        tuple(LibraryStatus(s, _last_scan(scans[s.library.id]), watcher_of(db, s.library)) for s in states), found
+    )
 
 
 def _last_scan(record: str | None) -> LastScan | None:

@@ -1,10 +1,15 @@
+import os
 import re
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from psm.db import Database, libraries
+from psm.locks import hold
+from psm.services.watch_status import RootMode, WatcherStatus, write
 from tests.cli.conftest import Cli
 from tests.factories import write_flac
 
@@ -39,10 +44,83 @@ def test_the_document_has_the_same(cli: Cli, music: Path) -> None:
     found = cli.json("status")
     [library] = found["libraries"]
     scan = library.pop("last_scan")
-    assert library == {"name": "Music", "path": str(music), "present": 2, "missing": 0, "available": True}
+    assert library == {
+        "name": "Music",
+        "path": str(music),
+        "present": 2,
+        "missing": 0,
+        "available": True,
+        "watch": True,
+        "watcher": None,
+    }
     assert (scan["mode"], scan["complete"]) == ("quick", True)
     assert datetime.fromisoformat(scan["at"]).tzinfo is not None
     assert found["playlists"] == [{"id": 1, "name": "Mix", "tracks": 3, "found": 2}]
+
+
+WATCHER = WatcherStatus(
+    "Music",
+    b"/music",
+    "psm build --watch",
+    os.getpid(),
+    1_000.0,
+    ready=True,
+    mode=RootMode.BOTH,
+    reason="other drives are mounted in it (/music/usb)",
+    folders=12,
+    pending=3,
+    last_change_at=2_000.0,
+    restarts=2,
+    errors=("12:30:01 the disk is full",),
+)
+
+
+def test_it_shows_what_a_running_watcher_does(cli: Cli, music: Path) -> None:
+    cli("library", "add", music)
+    with Database(cli.data_folder / "psm.db") as db:
+        [library] = libraries.all_libraries(db.connection)
+        write(db.watch_status(library.id), WATCHER)
+        with hold(db.watch_lock(library.id), what="psm build --watch"):
+            lines = cli("status").out.splitlines()
+            [found] = cli.json("status")["libraries"]
+            write(db.watch_status(library.id), replace(WATCHER, ready=False, restarts=1))
+            catching_up = cli("status").out
+            db.watch_status(library.id).write_text("{}")
+            assert "Music: it has not said yet what it does" in cli("status").out
+            assert cli.json("status")["libraries"][0]["watcher"]["mode"] is None
+    assert re.fullmatch(r"Music +events and polling +12 +3 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +never", lines[4])
+    assert lines[5].startswith(f"Music: psm build --watch, process {os.getpid()}, since ")
+    assert lines[6:9] == [
+        "Music: other drives are mounted in it (/music/usb)",
+        "Music: its events were begun anew 2 times",
+        "Music: 12:30:01 the disk is full",
+    ]
+    watcher = found["watcher"]
+    assert watcher.pop("holder").startswith("psm build --watch, process ")
+    assert datetime.fromisoformat(watcher.pop("started_at")).timestamp() == 1_000.0
+    assert datetime.fromisoformat(watcher.pop("last_change_at")).timestamp() == 2_000.0
+    assert watcher == {
+        "what": "psm build --watch",
+        "pid": os.getpid(),
+        "ready": True,
+        "mode": "events and polling",
+        "reason": "other drives are mounted in it (/music/usb)",
+        "folders": 12,
+        "pending": 3,
+        "last_reconcile_at": None,
+        "next_pass_at": None,
+        "restarts": 2,
+        "errors": ["12:30:01 the disk is full"],
+    }
+    assert "events and polling, catching up" in catching_up
+    assert "begun anew once" in catching_up
+    assert "Watched" not in cli("status").out
+
+
+def test_a_library_that_is_left_to_scans_is_shown_as_that(cli: Cli, music: Path) -> None:
+    cli("library", "add", music, "--no-watch")
+    assert cli("status").out.splitlines()[1].endswith(f"{music}  (not watched)")
+    assert cli.json("status")["libraries"][0]["watch"] is False
 
 
 def test_a_drive_that_is_away_and_a_scan_that_saw_not_all_are_shown(cli: Cli, music: Path) -> None:

@@ -1,10 +1,13 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from psm.db import Database, metadata
+from psm.locks import hold
 from psm.services.status import LastScan, status
+from psm.services.watch_status import WatcherStatus, write
 from tests.factories import add_file, add_library, add_playlist, lose_file
 
 
@@ -33,6 +36,17 @@ def test_it_tells_counts_the_last_scan_and_coverage(db: Database, tmp_path: Path
     assert (new.state.there, new.last_scan) == (False, None)
     [playlist] = status(db).playlists
     assert (playlist.name, playlist.tracks, playlist.found) == ("Mix", 2, 0)
+
+
+def test_it_tells_of_the_watcher_that_runs(db: Database) -> None:
+    library = add_library(db)
+    add_library(db, name="other", root=b"/other")
+    said = WatcherStatus(library.name, library.root, "psm scan --watch", os.getpid(), 1.0)
+    write(db.watch_status(library.id), said)
+    with hold(db.watch_lock(library.id), what="psm scan --watch"):
+        music, other = status(db).libraries
+    assert (music.watcher and music.watcher.status, other.watcher) == (said, None)
+    assert status(db).libraries[0].watcher is None
 
 
 def test_reading_the_status_changes_nothing(db: Database) -> None:
