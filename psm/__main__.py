@@ -3,6 +3,7 @@
 Imports the command line only when run: spawned workers import this module too.
 """
 
+import gc
 import signal
 import sys
 
@@ -18,6 +19,8 @@ def main() -> None:
         code = 130
     # What is left is Python's own end, which would answer one more Ctrl-C with a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Python would look through all that is loaded for garbage once more before it ends: up to 25 ms.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -51,8 +51,7 @@ class FoundFile:
     stat: FileStat
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFolder:
+class FoundFolder(NamedTuple):
     """What one folder held. ``path`` is relative to the root (b"" is the root itself), parts joined by b"/".
 
     ``names`` are all names that the listing showed, ignored ones too: a name that is not in them is not on disk,

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from psm import atomic
 from psm.config import ReportConfig
-from psm.db import Database, reports
-from psm.db.reports import ReportState, WrittenReport
+from psm.db import Database, report_state
+from psm.db.report_state import ReportState, WrittenReport
 from psm.owned import (
     Manifest,
     ManifestDamaged,
@@ -66,8 +66,8 @@ def _write_report(
     db: Database, cfg: ReportConfig, folder: bytes, *, progress: ProgressCallback, stop: StopSignal, one_off: bool
 ) -> ReportResult:
     with db.snapshot() as connection:
-        before = reports.state(connection)
-        generations = reports.generations(connection)
+        before = report_state.state(connection)
+        generations = report_state.generations(connection)
         progress(Progress("report", 0, None, "reading"))
         report = collect(connection, stop=stop)
     last = () if before is None else before.files
@@ -99,7 +99,7 @@ def _write_report(
         )
         state = ReportState(settings_of(cfg), generations, written, Output.of(os.path.join(folder, _MANIFEST.name)))
         with db.transaction() as connection:
-            reports.put_state(connection, state)
+            report_state.put_state(connection, state)
     return result
 
 

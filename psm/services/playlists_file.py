@@ -90,14 +90,14 @@ def _text(sources: PlaylistSources) -> str:
 
 def _read(file: Path) -> PlaylistSources | None:
     """What the file says; None when it is not there."""
-    import yaml
-
     try:
         data = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as e:
         raise UsageError(f"{file} cannot be read: {e.strerror}. {_REMEDY}") from e
+    import yaml  # not before: most often, there is no file
+
     try:
         found = yaml.safe_load(data.decode("utf-8-sig", "surrogateescape"))
     except (yaml.YAMLError, ValueError, RecursionError) as e:
