@@ -5,28 +5,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from psm.config import Config
 from psm.db import Database
 from psm.errors import UsageError
-from psm.export.due import is_due as export_is_due
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
-from psm.report.due import is_due as report_is_due
 from psm.services.libraries import add_library, added_notes, real_folder, shown
-from psm.services.match_due import is_due as match_is_due
-from psm.services.overrides_state import OverridesResult, unchanged
-from psm.services.playlists import ImportResult, follow, follow_files, import_playlists, pull
-from psm.services.playlists_file import keep, restore
+from psm.services.overrides_state import OverridesResult
+from psm.services.playlists import ImportResult, follow, import_playlists
+from psm.services.playlists_file import restore
 from psm.services.scanning import scan
+from psm.services.stages import Stage, run_stages
 
 if TYPE_CHECKING:
     from psm.export import ExportResult
     from psm.report import ReportResult
     from psm.services.matching import MatchResult
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +78,9 @@ def build(
     :raises PsmError: when the database or ``psm-overrides.yaml`` cannot be read or written.
     """
     started = now()
-    connection = db.connection
     folders, files = _playlist_sources(playlist_paths)
     restore(db, config.folder)
     notes = _add_libraries(db, config, library_folders, now=now, on_wait=on_wait)
-
-    def unless_stopped(due: bool, stage: Callable[[], T]) -> T | None:
-        return stage() if due and not stop.is_set() else None
 
     scanned = scan(
         db,
@@ -101,68 +93,29 @@ def build(
         on_wait=on_wait,
     )
     named = [os.fsencode(f) for f in files]
-    imported = unless_stopped(bool(named), lambda: import_playlists(db, named, clock=now, progress=progress, stop=stop))
+    imported = None
+    if named and not stop.is_set():
+        imported = import_playlists(db, named, clock=now, progress=progress, stop=stop)
     if folders:
         follow(db, folders)
-    pulled = unless_stopped(
-        pull_playlists or bool(folders),
-        lambda: pull(db, config.playlists.folders, clock=now, progress=progress, stop=stop),
-    )
-    unkept = keep(db, config.folder)
-    follow_files(db)
-    decided = unless_stopped(True, lambda: _sync(db, config, now=now()))
-    matched = unless_stopped(
-        full or match_is_due(connection, config.match),
-        lambda: _match(db, config, full=full, progress=progress, stop=stop),
-    )
-    exported = unless_stopped(
-        export and (full or export_is_due(connection, config.export)),
-        lambda: _export(db, config, progress=progress, stop=stop),
-    )
-    reported = unless_stopped(
-        report and (full or report_is_due(connection, config.report)),
-        lambda: _report(db, config, progress=progress, stop=stop),
-    )
+    stages = {
+        Stage.MATCH,
+        *([Stage.PLAYLISTS] if pull_playlists or folders else []),
+        *([Stage.EXPORT] if export else []),
+        *([Stage.REPORT] if report else []),
+    }
+    done = run_stages(db, config, stages=stages, full=full, progress=progress, stop=stop, now=now)
     return BuildResult(
-        scan=replace(scanned, notes=(*notes, *scanned.notes, *([] if unkept is None else [unkept]))),
+        scan=replace(scanned, notes=(*notes, *scanned.notes, *([] if done.unkept is None else [done.unkept]))),
         imported=imported,
-        pull=pulled,
-        overrides=decided,
-        match=matched,
-        export=exported,
-        report=reported,
+        pull=done.pull,
+        overrides=done.overrides,
+        match=done.match,
+        export=done.export,
+        report=done.report,
         duration_s=now() - started,
         stopped=stop.is_set(),
     )
-
-
-# A stage is imported when it is due: a build with nothing to do loads neither rapidfuzz nor the template engine.
-
-
-def _sync(db: Database, config: Config, *, now: float) -> OverridesResult:
-    if (known := unchanged(db, config.folder)) is not None:
-        return known
-    from psm.services.overrides import sync
-
-    return sync(db, config.folder, now=now)
-
-
-def _match(db: Database, config: Config, *, full: bool, progress: ProgressCallback, stop: StopSignal) -> "MatchResult":
-    from psm.services.matching import match_tracks
-
-    return match_tracks(db, config.match, full=full, progress=progress, stop=stop)
-
-
-def _export(db: Database, config: Config, *, progress: ProgressCallback, stop: StopSignal) -> "ExportResult":
-    from psm.export import export_playlists
-
-    return export_playlists(db, config.export, progress=progress, stop=stop)
-
-
-def _report(db: Database, config: Config, *, progress: ProgressCallback, stop: StopSignal) -> "ReportResult":
-    from psm.report import write_report
-
-    return write_report(db, config.report, progress=progress, stop=stop)
 
 
 def _playlist_sources(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
