@@ -44,6 +44,12 @@ def line(message: str = "") -> None:
     sys.stdout.write(f"{printable(message)}\n")
 
 
+def line_at_once(message: str) -> None:
+    """A line of a result that has no end: whoever reads it gets it at once."""
+    line(message)
+    sys.stdout.flush()
+
+
 def lines(messages: Iterable[str]) -> None:
     """Several lines of the result."""
     for message in messages:
@@ -59,6 +65,12 @@ def as_json(document: Any) -> None:
     """One JSON document. ASCII only: names that are no valid UTF-8 survive as surrogate escapes."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=True)
     sys.stdout.write("\n")
+
+
+def json_line(document: Any) -> None:
+    """One JSON document in one line, as one of many; whoever reads them gets each at once."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
 
 
 def json_path(path: bytes) -> str:

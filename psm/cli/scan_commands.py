@@ -1,15 +1,26 @@
 """``psm scan``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psm.cli.app import app
-from psm.cli.session import JsonOption, exit_code, session, stoppable
+from psm.cli.session import JsonOption, Session, exit_code, session, stoppable
+from psm.cli.watching import (
+    DebounceOption,
+    IntervalOption,
+    MaxWaitOption,
+    NoDebounceOption,
+    PollOption,
+    WatchOption,
+    watch_settings,
+)
 
 if TYPE_CHECKING:
+    from psm.config import Config
     from psm.ingest.library import ScanResult
 
 _SHOWN_ERRORS = 20
@@ -17,7 +28,7 @@ _SHOWN_ERRORS = 20
 
 @app.command(
     epilog="Examples:  psm scan ~/Music  ·  psm scan --quick  ·  psm scan --since '2 hours ago'  ·  "
-    "psm scan --explain FILE"
+    "psm scan --watch  ·  psm scan --explain FILE"
 )
 def scan(
     context: typer.Context,
@@ -36,9 +47,15 @@ def scan(
     explain: Annotated[
         Path | None, typer.Option(help="Say why a path is or is not scanned, and scan nothing.", metavar="PATH")
     ] = None,
+    watch: WatchOption = False,
+    debounce: DebounceOption = None,
+    no_debounce: NoDebounceOption = False,
+    max_wait: MaxWaitOption = None,
+    poll: PollOption = None,
+    interval: IntervalOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring the database in step with the music on disk.
+    """Bring the database in step with the music on disk, once or for as long as it runs (--watch).
 
     Reads the tags of every file, unless --quick or --since narrows it. A folder that belongs to no library becomes one.
     """
@@ -47,7 +64,13 @@ def scan(
 
     chosen = session(context)
     since_s = _moment(since, quick=quick)
-    config = chosen.config()
+    settings = watch_settings(
+        watch=watch, debounce=debounce, no_debounce=no_debounce, max_wait=max_wait, poll=poll, interval=interval
+    )
+    config = chosen.config(**settings)
+    if watch:
+        _refuse_beside_watch(quick=quick, since=since is not None, explain=explain is not None, accept=accept_missing)
+        raise typer.Exit(_watch(chosen, config, paths or (), as_json=json))
     with chosen.database(config) as db:
         if explain is not None:
             show_explanation(explain, scanning.explain_path(db, config, explain), as_json=json)
@@ -66,6 +89,27 @@ def scan(
             )
     show_scan(result, as_json=json)
     raise typer.Exit(scan_exit_code(result))
+
+
+def _refuse_beside_watch(**given: bool) -> None:
+    from psm.errors import UsageError
+
+    names = {"quick": "--quick", "since": "--since", "explain": "--explain", "accept": "--accept-missing"}
+    if wrong := [names[name] for name, is_given in given.items() if is_given]:
+        raise UsageError(f"{wrong[0]} and --watch exclude each other: run the scan first, then watch.")
+
+
+def _watch(chosen: Session, config: "Config", paths: Sequence[Path], *, as_json: bool) -> int:
+    from psm.cli import render
+    from psm.cli.watching import printer, run_until_stopped
+    from psm.services import scanning
+    from psm.services.watch_service import LibraryWatcher
+
+    with chosen.database(config) as db, stoppable() as stop:
+        for sentence in scanning.take_in(db, config, paths, on_wait=render.waiting):
+            render.note(sentence)
+        watcher = LibraryWatcher(db, config, paths=paths, on_event=printer(as_json=as_json, stop=stop))
+        return run_until_stopped([watcher], stop)
 
 
 def _moment(since: str | None, *, quick: bool) -> float | None:

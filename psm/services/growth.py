@@ -27,7 +27,7 @@ class Growth:
     """What is known of the unfinished files below one root. Paths are relative to it."""
 
     def __init__(self, *, quiet_s: float, most: int = MOST) -> None:
-        self._quiet_ns = int(quiet_s * _NS)
+        self.quiet_s = quiet_s
         self._most = most
         self._open: OrderedDict[bytes, int] = OrderedDict()
         """By path, when it was first heard that a file is being written, in nanoseconds since the epoch."""
@@ -64,21 +64,21 @@ class Growth:
         """Whether a file can be read. ``known_size`` is that of its row, in bytes; None for a new file."""
         since_ns = self._open.get(path)
         if since_ns is None:
-            quiet = now_ns - found.mtime_ns >= self._quiet_ns
-            finished = quiet or self._is_still(path, found, now_ns, self._quiet_ns)
+            quiet = is_quiet(found, quiet_s=self.quiet_s, now_ns=now_ns)
+            finished = quiet or self._is_still(path, found, now_ns, self.quiet_s)
         else:
             # One that was only touched, or linked, holds nothing new that could be half written.
             untouched = found.mtime_ns < since_ns - _EARLIER_NS or found.size_bytes == known_size
-            finished = untouched or self._is_still(path, found, now_ns, int(STALLED_S * _NS))
+            finished = untouched or self._is_still(path, found, now_ns, STALLED_S)
         if finished:
             self._looks.pop(path, None)
         return finished
 
-    def _is_still(self, path: bytes, found: FileStat, now_ns: int, long_enough_ns: int) -> bool:
+    def _is_still(self, path: bytes, found: FileStat, now_ns: int, long_enough_s: float) -> bool:
         """Whether a file looks the same since an earlier look, that long ago."""
         look = self._looks.get(path)
         if look is not None and look[:2] == (found.size_bytes, found.mtime_ns):
-            return now_ns - look[2] >= long_enough_ns
+            return now_ns - look[2] >= long_enough_s * _NS
         _put(self._looks, path, (found.size_bytes, found.mtime_ns, now_ns), self._most)
         return False
 

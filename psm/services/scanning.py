@@ -11,13 +11,8 @@ from psm.db import Database, libraries
 from psm.errors import PsmError, UsageError
 from psm.ingest.files import explain
 from psm.ingest.ignore import IgnorePolicy
-from psm.ingest.library import (
-    ScanResult,
-    any_long_missing,
-    forget_long_missing,
-    scan_library,
-    scan_library_incremental,
-)
+from psm.ingest.library import ScanResult, any_long_missing, scan_library, scan_library_incremental
+from psm.ingest.library import forget_long_missing as forget_rows
 from psm.ingest.targets import locate
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from psm.services.libraries import add_library, added_notes, ensure_libraries, shown
@@ -43,10 +38,7 @@ def scan(
 
     :raises UsageError: when there is no library, or a path is neither in one nor a folder.
     """
-    notes = [
-        *ensure_libraries(db, config, now=now, on_wait=on_wait),
-        *_adopt(db, config, paths, now=now, on_wait=on_wait),
-    ]
+    notes = take_in(db, config, paths, now=now, on_wait=on_wait)
     chosen = list(paths) or None
     if quick or since is not None:
         result = scan_library_incremental(
@@ -72,11 +64,29 @@ def scan(
             on_wait=on_wait,
         )
     if result.complete and not paths:
-        _forget_long_missing(db, config, now=now)
+        forget_long_missing(db, config, now=now)
     return replace(result, notes=(*notes, *result.notes))
 
 
-def _forget_long_missing(db: Database, config: Config, *, now: Callable[[], float]) -> None:
+def take_in(
+    db: Database,
+    config: Config,
+    paths: Sequence[Path] = (),
+    *,
+    now: Callable[[], float] = time.time,
+    on_wait: Callable[[str], None] | None = None,
+) -> list[str]:
+    """Makes libraries of the configured folders, and of those among ``paths`` that belong to none; says which.
+
+    :raises UsageError: when a path is neither in a library nor a folder.
+    """
+    return [
+        *ensure_libraries(db, config, now=now, on_wait=on_wait),
+        *_adopt(db, config, paths, now=now, on_wait=on_wait),
+    ]
+
+
+def forget_long_missing(db: Database, config: Config, *, now: Callable[[], float]) -> None:
     """Forgets files that are missing for longer than the grace time, once the decisions by hand are known."""
     if not any_long_missing(db, config.library, now=now()):
         return
@@ -87,7 +97,7 @@ def _forget_long_missing(db: Database, config: Config, *, now: Callable[[], floa
     except PsmError:
         # The build says what is wrong with the decisions; until it is mended, nothing is forgotten.
         return
-    forget_long_missing(db, config.library, now=now())
+    forget_rows(db, config.library, now=now())
 
 
 def explain_path(db: Database, config: Config, path: Path, *, now: Callable[[], float] = time.time) -> tuple[str, ...]:

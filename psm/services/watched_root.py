@@ -3,8 +3,8 @@
 File events come in from watchdog's threads and are kept in the buffer, under a lock. All else belongs to the one thread
 that supervises: it calls :meth:`WatchedRoot.supervise` each second, takes what is due, and says how the scan went.
 
-A root is there, or it is waited for. It is the same root as long as its device and inode are: one that is another (a drive
-was mounted over it, or it was made anew) is watched anew, and looked at as a whole before its events count again.
+A root is there, or it is waited for. It is the same root as long as its device and inode are: one that is another (a
+drive was mounted over it, or it was made anew) is watched anew, and looked at as a whole before its events count again.
 """
 
 import logging
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 from watchdog.events import FileSystemEventHandler
 
@@ -26,7 +26,7 @@ from psm.models import FileStat, Library
 from psm.services.change_buffer import ChangeBuffer
 from psm.services.event_source import EventSource, limit_behind, limit_reached
 from psm.services.growth import Growth
-from psm.services.watch_status import RootMode
+from psm.services.watch_status import MARKER_PREFIX, MARKER_SUFFIX, RootMode
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ _STEADY_S = 60.0
 """After so long without trouble, the pause before a restart is the first one again."""
 _PASSES_APART = 20
 """A poller sleeps at least so many times as long as a look takes."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class WatchedRoot:
         self._buffer = ChangeBuffer(quiet_s=watch.debounce_seconds, longest_s=watch.max_wait_seconds)
         self._growth = Growth(quiet_s=watch.debounce_seconds)
         self._doubt: str | None = None
+        self._relook = False
         self._source: EventSource | None = None
         self._choice = Choice(events=False, polls=False)
         self._limit: str | None = None
@@ -160,6 +164,11 @@ class WatchedRoot:
         with self._lock:
             self._doubt = self._doubt or why
         self._on_due(self._clock())
+
+    def relook(self) -> None:
+        """A link to a folder came, went or changed: what it leads to is found by looking at everything."""
+        with self._lock:
+            self._relook = True
 
     # What the scans tell
 
@@ -218,6 +227,11 @@ class WatchedRoot:
         with self._lock:
             return self._growth.is_finished(path, found, known_size, now_ns=self._wall_ns())
 
+    def hurry(self) -> None:
+        """The watcher ends: what is closed is read, however young it is."""
+        with self._lock:
+            self._growth.quiet_s = 0.0
+
     @property
     def open_files(self) -> frozenset[bytes]:
         """The files that are being written."""
@@ -250,6 +264,13 @@ class WatchedRoot:
         if complete:
             self._watch_links()
             self._check_watches()
+
+    def markers(self) -> list[bytes]:
+        """The files in the root by which somebody asks whether changes are seen: what events would tell of."""
+        if self._source is not None or self.is_offline:
+            return []
+        found = self._ask(lambda: _markers_in(self.path))
+        return found if isinstance(found, list) else []
 
     def away(self, problem: str, now: float) -> None:
         """The root cannot be looked at: it is waited for, and nothing is concluded."""
@@ -297,16 +318,18 @@ class WatchedRoot:
     def _looks_unmounted(self, names: list[bytes]) -> bool:
         return all(self._policy.reason(n, is_folder=True) is not None for n in names) and self._has_files()
 
-    def _ask(self, ask: Callable[[], tuple[int, int] | str]) -> tuple[int, int] | str | None:
+    def _ask(self, ask: Callable[[], T]) -> T | None:
         """Asks a drive that may hang, in a thread that is left behind then; None when it did not answer."""
         if self._asking is not None and self._asking.is_alive():
             return None
-        answers: list[tuple[int, int] | str] = []
+        answers: list[T] = []
         answered = threading.Event()
 
         def wait() -> None:
-            answers.append(ask())
-            answered.set()
+            try:
+                answers.append(ask())
+            finally:
+                answered.set()
 
         self._asking = threading.Thread(target=wait, name="psm-ask", daemon=True)
         self._asking.start()
@@ -335,6 +358,7 @@ class WatchedRoot:
     def _check(self, now: float) -> None:
         with self._lock:
             doubt, self._doubt = self._doubt, None
+            relook, self._relook = self._relook, False
         if self._mounts != mounts_below(self.path):
             doubt = doubt or "what is mounted in it has changed"
             self._mounts = mounts_below(self.path)
@@ -347,6 +371,8 @@ class WatchedRoot:
             self._renew(now)
         elif now - self._steady_from > _STEADY_S:
             self._pause_s = _FIRST_PAUSE_S
+        if relook:
+            self.pass_at = min(self.pass_at, now)
 
     def _restart(self, why: str, now: float) -> None:
         """Drops the source, and makes a new one: at once, or after a pause when that happens again and again."""
@@ -442,6 +468,9 @@ class WatchedRoot:
         if (mode, reason) == (self.mode, self.reason):
             return
         before, self.mode, self.reason = self.mode, mode, reason
+        quiet_s = self._config.watch.debounce_seconds
+        with self._lock:
+            self._growth.quiet_s = quiet_s if mode is RootMode.EVENTS else max(quiet_s, POLLED_QUIET_S)
         if mode is RootMode.OFFLINE:
             return
         name, how = self.library.name, {RootMode.EVENTS: "by events", RootMode.POLLING: "by polling"}.get(mode)
@@ -450,8 +479,7 @@ class WatchedRoot:
             self._say(self, f"Library {name} is watched {how or 'by events and polling'}{why}.")
 
 
-def real_folder(path: Path) -> bytes:
-    """The real path of a folder, as libraries have theirs."""
+def _markers_in(folder: bytes) -> list[bytes]:
     with suppress(OSError):
-        return os.path.realpath(os.fsencode(path))
-    return os.fsencode(path)
+        return [n for n in os.listdir(folder) if n.startswith(MARKER_PREFIX) and n.endswith(MARKER_SUFFIX)]
+    return []

@@ -1,0 +1,180 @@
+"""The scans of a watcher: small ones in its own process, large ones in another, and none that a dead drive can hold."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psm.config import Config, LibraryConfig
+from psm.db import Database
+from psm.ingest.library import ScanResult, any_long_missing, scan_specific_files
+from psm.ingest.targets import join
+from psm.ingest.terms import ScanIsLarge, Terms
+from psm.models import FileStat, Library
+from psm.progress import Progress, ProgressCallback, StopSignal
+from psm.services.child import run_in_child
+from psm.services.growth import is_quiet
+from psm.services.watched_root import WatchedRoot
+
+READ_HERE = 200
+"""So many files are read in the watcher's own process: what that leaves behind in memory stays small, and a process of
+its own would take longer to start."""
+
+STALLED_S = 60.0
+"""How long a scan of a network drive may make no step before the drive is taken for hung."""
+
+LOSSES_LAST_S = 600.0
+"""For how long files that went missing count against the limit of what may go missing at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A scan that came to an end. ``stalled``: a drive did not answer any more, and the scan was given up."""
+
+    result: ScanResult
+    in_child: bool
+    stalled: bool
+
+
+class Losses:
+    """How many files went missing lately, by library: a tree that is deleted comes in many small scans."""
+
+    def __init__(self) -> None:
+        self._lately: deque[tuple[float, int, int]] = deque()
+
+    def add(self, missing: Mapping[int, int], now: float) -> None:
+        """So many files of each library went missing at ``now`` (seconds of a clock that only runs)."""
+        self._lately.extend((now, library, count) for library, count in missing.items())
+
+    def counts(self, now: float) -> dict[int, int]:
+        """How many that are, by library."""
+        while self._lately and now - self._lately[0][0] > LOSSES_LAST_S:
+            self._lately.popleft()
+        counts: dict[int, int] = {}
+        for _, library, count in self._lately:
+            counts[library] = counts.get(library, 0) + count
+        return counts
+
+
+class WatchScans:
+    """Runs them. ``clock`` is in seconds, ``wall`` in seconds since the epoch."""
+
+    def __init__(
+        self,
+        db: Database,
+        config: LibraryConfig,
+        *,
+        losses: Losses,
+        progress: ProgressCallback,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._config = config
+        self._losses = losses
+        self._progress = progress
+        self._clock = clock
+        self._wall = wall
+
+    def scan(self, batch: Mapping[WatchedRoot, Sequence[bytes]], stop: StopSignal) -> Done:
+        """Scans paths, relative to their libraries.
+
+        :raises PsmError: when the database cannot be written, or a path belongs to no library any more.
+        """
+        guard = _Guard(stop, self._clock, patient=not any(root.is_network for root in batch))
+        paths = [Path(os.fsdecode(join(root.library.root, path))) for root, paths in batch.items() for path in paths]
+        losses = self._losses.counts(self._clock())
+        in_child = False
+
+        def step(progress: Progress) -> None:
+            guard.step()
+            self._progress(progress)
+
+        try:
+            result = scan_specific_files(
+                self._db, self._config, paths, terms=_terms(batch, losses), progress=step, stop=guard, now=self._wall
+            )
+        except ScanIsLarge:
+            in_child = True
+            guard.step()
+            result = run_in_child(
+                scan_apart,
+                self._db,
+                self._config,
+                paths,
+                losses=losses,
+                open_files=frozenset(join(root.library.root, path) for root in batch for path in root.open_files),
+                progress=step,
+                stop=guard,
+            )
+        return Done(result, in_child, guard.stalled)
+
+    def forget_long_missing(self, config: Config, stop: StopSignal) -> None:
+        """Forgets files that are missing for longer than the grace time."""
+        if any_long_missing(self._db, self._config, now=self._wall()):
+            run_in_child(forget_apart, self._db, config, stop=stop)
+
+
+def scan_apart(
+    db: Database,
+    config: LibraryConfig,
+    paths: list[Path],
+    *,
+    losses: Mapping[int, int],
+    open_files: frozenset[bytes],
+    progress: ProgressCallback,
+    stop: StopSignal,
+) -> ScanResult:
+    """A large scan, in a process of its own. ``open_files`` are the absolute paths of files that are being written."""
+    quiet_s = config.watch.debounce_seconds
+
+    def is_finished(library: Library, path: bytes, found: FileStat, known_size: int | None) -> bool:
+        if join(library.root, path) in open_files and found.size_bytes != known_size:
+            return False
+        return is_quiet(found, quiet_s=quiet_s, now_ns=time.time_ns())
+
+    terms = Terms(is_finished=is_finished, missing_lately=losses)
+    return scan_specific_files(db, config, paths, terms=terms, progress=progress, stop=stop)
+
+
+def forget_apart(db: Database, config: Config, *, progress: ProgressCallback, stop: StopSignal) -> None:  # noqa: ARG001
+    """Forgets what is missing for too long, in a process of its own: the decisions by hand are read for that."""
+    from psm.services.scanning import forget_long_missing
+
+    forget_long_missing(db, config, now=time.time)
+
+
+def _terms(batch: Mapping[WatchedRoot, Sequence[bytes]], losses: Mapping[int, int]) -> Terms:
+    by_library = {root.library.id: root for root in batch}
+
+    def is_finished(library: Library, path: bytes, found: FileStat, known_size: int | None) -> bool:
+        root = by_library.get(library.id)
+        return root is None or root.is_finished(path, found, known_size)
+
+    def on_folder(library: Library, path: bytes) -> None:
+        if (root := by_library.get(library.id)) is not None:
+            root.note_folder(path)
+
+    return Terms(is_finished=is_finished, read_at_most=READ_HERE, missing_lately=losses, on_folder=on_folder)
+
+
+class _Guard:
+    """The stop signal of a scan that may hang: set when it should stop, or when it has made no step for too long."""
+
+    def __init__(self, stop: StopSignal, clock: Callable[[], float], *, patient: bool) -> None:
+        self.stalled = False
+        self._stop = stop
+        self._clock = clock
+        self._patient = patient
+        self._last = clock()
+
+    def step(self) -> None:
+        """The scan got on."""
+        self._last = self._clock()
+
+    def is_set(self) -> bool:
+        if not self._patient and self._clock() - self._last > STALLED_S:
+            self.stalled = True
+        return self.stalled or self._stop.is_set()
