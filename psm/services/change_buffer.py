@@ -59,9 +59,11 @@ class ChangeBuffer:
         if entry is None:
             entry = self._add(path, _Waiting(now, now, not_before))
         else:
+            entry.first = min(entry.first, now)
             entry.last = max(entry.last, now)
-            # A change says that it may be worth a look again, however often it failed before.
-            entry.not_before = not_before if name == path else min(entry.not_before, not_before)
+            # A change says that it may be worth a look again, however often it failed before; and a look that is meant
+            # for later does not hold up what has changed.
+            entry.not_before = min(entry.not_before, not_before)
         return self._due_at(entry)
 
     def next_due(self) -> float | None:
@@ -89,7 +91,8 @@ class ChangeBuffer:
                 continue
             # One that changed once more meanwhile, or whose folder did, is due as that says.
             if self._covering(path) not in self._waiting:
-                self._add(path, _Waiting(entry.first, entry.last, not_before))
+                # It had its turn, so its longest wait is not over already at the next change of it.
+                self._add(path, _Waiting(max(entry.first, not_before), entry.last, not_before))
 
     def _due_at(self, entry: _Waiting) -> float:
         return max(entry.not_before, min(entry.last + self._quiet_s, entry.first + self._longest_s))
