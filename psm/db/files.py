@@ -10,6 +10,7 @@ from psm.models import FileStat, LibraryFile, Reading, Status, TrackTags
 FileRow = tuple[int, bytes, int, int, int, int, int]
 """id, path, size_bytes, mtime_ns, ctime_ns, reread, device."""
 
+_ROW_COLUMNS = "id, path, size_bytes, mtime_ns, ctime_ns, reread, device"
 _TAG_COLUMNS = (
     "title, artists, album, album_artist, track_number, disc_number, year, genre, duration_s, bitrate_kbps, "
     "sample_rate_hz, channels, codec, isrcs, mb_recording_id, mb_release_id, compilation, guessed"
@@ -42,13 +43,71 @@ class KnownFile:
 _KNOWN = f"SELECT id, library_id, path, status, {_STAT_COLUMNS}, reread, fingerprint FROM library_files"
 
 
-def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> list[FileRow]:
-    """The present files directly in ``folder``, as bare rows: this is the scan's inner loop."""
-    return connection.execute(
-        "SELECT id, path, size_bytes, mtime_ns, ctime_ns, reread, device FROM library_files "
-        "WHERE library_id = ? AND folder = ? AND status = 'present'",
+def folder_rows(connection: sqlite3.Connection, library_id: int, folder: bytes) -> dict[bytes, FileRow]:
+    """The present files directly in ``folder``, by path, as bare rows."""
+    rows = connection.execute(
+        f"SELECT {_ROW_COLUMNS} FROM library_files WHERE library_id = ? AND folder = ? AND status = 'present'",
         (library_id, folder),
-    ).fetchall()
+    )
+    return {row[1]: row for row in rows}
+
+
+class RowsAhead:
+    """As :func:`folder_rows`, for a walk: reads the rows of the folders that come next with those that are asked for.
+
+    A walk takes "a/x" before "a b", which the database has the other way round. So the rows of a stretch of folders are
+    kept until one is asked for that lies outside of it. A stretch is twice as long as the one before, up to ``most``
+    rows, when most of that was asked for; otherwise it is short again, so that a few folders here and there cost no
+    more than their own rows.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, library_id: int, *, least: int = 64, most: int = 1024) -> None:
+        self._connection = connection
+        self._library_id = library_id
+        self._least = least
+        self._most = most
+        self._size = least
+        self._read = self._given = 0
+        """Rows of this stretch, and how many of them were asked for."""
+        self._first = b""
+        self._end: bytes | None = b""
+        """The folder before which the stretch ends; None when nothing follows it."""
+        self._folders: dict[bytes, dict[bytes, FileRow] | None] = {}
+        """By folder; None for one that was handed out already."""
+
+    def of(self, folder: bytes) -> dict[bytes, FileRow]:
+        """The present files directly in ``folder``, as when its stretch was read."""
+        if folder < self._first or (self._end is not None and folder >= self._end):
+            self._read_from(folder)
+        rows = self._folders.get(folder, {})
+        if rows is None or folder == self._end:  # asked for once more, or of more files than a stretch has room for
+            return folder_rows(self._connection, self._library_id, folder)
+        self._folders[folder] = None
+        self._given += len(rows)
+        return rows
+
+    def _read_from(self, folder: bytes) -> None:
+        self._size = min(self._size * 2, self._most) if self._given * 2 > self._read else self._least
+        self._folders = {}
+        self._first, self._end = folder, None
+        last: bytes | None = None
+        count = 0
+        rows: dict[bytes, FileRow] = {}
+        for row in self._connection.execute(
+            f"SELECT {_ROW_COLUMNS}, folder FROM library_files "
+            "WHERE library_id = ? AND folder >= ? AND status = 'present' ORDER BY folder LIMIT ?",
+            (self._library_id, folder, self._size),
+        ):
+            count += 1
+            if row[7] != last:
+                last = row[7]
+                self._folders[row[7]] = rows = {}
+            rows[row[1]] = row
+        self._read, self._given = count, 0
+        if count == self._size and last is not None:
+            # Of the last folder, there may be more.
+            del self._folders[last]
+            self._end = last
 
 
 def missing_at(connection: sqlite3.Connection, library_id: int, path: bytes) -> KnownFile | None:

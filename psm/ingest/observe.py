@@ -173,6 +173,7 @@ class _Look:
     ) -> None:
         self.looked_at = 0
         self._connection = db.connection
+        self._ahead = files.RowsAhead(db.connection, seen.library.id)
         self._ground = ground
         self._seen = seen
         self._policy = policy
@@ -201,7 +202,7 @@ class _Look:
         if not self._listed(folder):
             return
         base = folder.path + b"/" if folder.path else b""
-        rows = self._rows(folder.path)
+        rows = self._ahead.of(folder.path)
         unchanged = 0
         for name, found in folder.looked_at:
             row = rows.pop(base + name, None)
@@ -315,7 +316,7 @@ class _Look:
         return row[4] != stat.ctime_ns and self._ground.ctime_counts(stat.device)
 
     def _rows(self, folder: bytes) -> dict[bytes, FileRow]:
-        return {row[1]: row for row in files.folder_rows(self._connection, self._seen.library.id, folder)}
+        return files.folder_rows(self._connection, self._seen.library.id, folder)
 
     def _folders_below(self, path: bytes) -> Sequence[bytes]:
         return tuple(files.folders_below(self._connection, self._seen.library.id, path))
