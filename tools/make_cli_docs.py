@@ -38,6 +38,13 @@ EXIT_CODES = {
     "files": {2: "there is no library yet"},
     "export": {1: "a folder could not be written, or with `--verify` a line leads to no file", 2: "no such profile"},
     "report": {1: "a file could not be written"},
+    "service install": {
+        1: "psm does not run: it could not be started, would not start as a service, or ended again",
+        2: "no such user",
+        3: "it would become a service of root, which was not asked for",
+    },
+    "service uninstall": {1: "psm could not be stopped, or the service was not written by psm"},
+    "service status": {1: "psm does not run as a service"},
     "doctor": {1: "there is a problem"},
     "library add": {2: "FOLDER is no folder, or the name is taken"},
     "library move": {2: "no such library or folder, or FOLDER overlaps another library"},

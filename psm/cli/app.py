@@ -47,7 +47,20 @@ def _add_commands() -> None:
     """Each module adds its commands when it is imported; the order here is the order of the help."""
     from importlib import import_module
 
-    names = ("demo", "build", "scan", "library", "playlist", "match", "files", "export", "report", "status", "config")
+    names = (
+        "demo",
+        "build",
+        "scan",
+        "library",
+        "playlist",
+        "match",
+        "files",
+        "export",
+        "report",
+        "service",
+        "status",
+        "config",
+    )
     for name in names:
         import_module(f"psm.cli.{name}_commands")
 
