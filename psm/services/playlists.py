@@ -14,7 +14,7 @@ from psm.errors import UsageError
 from psm.match import track_key
 from psm.models import Playlist, PlaylistEntry, RowError, SourcePlaylist, Status
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
-from psm.providers import PROVIDERS, NoPlaylist, WrittenByPsm, is_shared, provider_for
+from psm.providers import NoPlaylist, WrittenByPsm, is_shared, provider_for
 from psm.services.playlist_places import Places
 from psm.services.playlist_sources import (
     SourceState,
@@ -464,4 +464,6 @@ def _change(stored: StoredPlaylist, playlist: Playlist | SourcePlaylist, track_c
 
 
 def _endings() -> str:
+    from psm.providers import PROVIDERS
+
     return ", ".join(ending for provider in PROVIDERS for ending in provider.suffixes)
