@@ -290,18 +290,18 @@ class _Look:
 
     def _look_at(self, path: bytes, file: FoundFile, row: FileRow | None) -> None:
         if row is None:
-            self._take(path, file, None, None)
+            self._take(path, file, None)
         elif self._differs(file, row) or (self._reads is not None and self._reads(file)):
-            self._take(path, file, row[0], row[2])
+            self._take(path, file, row[0])
         else:
             self._seen.unchanged += 1
             if row[6] != file.stat.device:
                 self._ground.note_alive(row[6], file.stat.device)
 
-    def _take(self, path: bytes, file: FoundFile, row_id: int | None, known_size: int | None) -> None:
+    def _take(self, path: bytes, file: FoundFile, row_id: int | None) -> None:
         """A file that is to be read, unless it is still being written."""
         seen = self._seen
-        if not self._terms.is_finished(seen.library, path, file.stat, known_size):
+        if not self._terms.is_finished(seen.library, path, file.stat):
             seen.unfinished.append(path)
             return
         seen.to_read.append(ToRead(path, row_id))

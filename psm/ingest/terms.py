@@ -14,7 +14,7 @@ class ScanIsLarge(PsmError):  # noqa: N818  (it says where the work belongs, not
         super().__init__("There is more to read than was asked for here.")
 
 
-def _always(_: Library, __: bytes, ___: FileStat, ____: int | None) -> bool:
+def _always(_: Library, __: bytes, ___: FileStat) -> bool:
     return True
 
 
@@ -26,14 +26,14 @@ def _ignore(_: Library, __: bytes) -> None:
 class Terms:
     """Paths are relative to the library's root.
 
-    ``is_finished`` is asked of each file that would be read, with its stat and the size in bytes that psm knows of it
-    (None for a new one); one that it denies is left as it is, and named in the result. ``read_at_most`` is how many
+    ``is_finished`` is asked of each file that would be read, with its stat; one that it denies is left as it is, and
+    named in the result. ``read_at_most`` is how many
     files are read; more raise :class:`ScanIsLarge`. ``missing_lately`` is how many files went missing by earlier scans
     of the same watcher, by library: they count against the limit of what may go missing at once (rule 1). ``on_folder``
     hears of each folder that was walked.
     """
 
-    is_finished: Callable[[Library, bytes, FileStat, int | None], bool] = _always
+    is_finished: Callable[[Library, bytes, FileStat], bool] = _always
     read_at_most: int | None = None
     missing_lately: Mapping[int, int] = field(default_factory=dict)
     on_folder: Callable[[Library, bytes], None] = _ignore

@@ -4,7 +4,8 @@ Where the system tells of the closing of a file (Linux), one that was written is
 is lost when it came before the watch began, and files that were linked or moved in never have one. So a file of which
 only its creation was heard, or nothing, is judged by its time: it is finished when it was not written for the quiet
 time. A clock that is ahead (that of a NAS, say) makes such a time worthless; then two looks that long apart must show
-the same size and time.
+the same size and time. Only the file's time may lie in the future (it was set): the system's own time of its last
+change counts then.
 """
 
 from collections import OrderedDict
@@ -16,6 +17,8 @@ STALLED_S = 120.0
 """How long a file may stay open without growing before it is read all the same; its closing has it read again."""
 
 MOST = 1_000
+_LOOK_LASTS_S = 600.0
+"""After so long, a file that was seen unfinished is not there any more, or its second look has long been."""
 _NS = 1_000_000_000
 T = TypeVar("T")
 
@@ -60,15 +63,16 @@ class Growth:
         """The files that were written and not closed."""
         return frozenset(self._open)
 
-    def is_finished(self, path: bytes, found: FileStat, known_size: int | None, *, now_ns: int) -> bool:
-        """Whether a file can be read. ``known_size`` is that of its row, in bytes; None for a new file."""
+    def is_finished(self, path: bytes, found: FileStat, *, now_ns: int) -> bool:
+        """Whether a file can be read."""
         since_ns = self._open.get(path)
         if since_ns is None:
             quiet = is_quiet(found, quiet_s=self.quiet_s, now_ns=now_ns)
             finished = quiet or self._is_still(path, found, now_ns, self.quiet_s)
         else:
-            # One that was only touched, or linked, holds nothing new that could be half written.
-            untouched = found.mtime_ns < since_ns - _EARLIER_NS or found.size_bytes == known_size
+            # One that was given an older time holds nothing new that could be half written. Its size says nothing:
+            # download programs make a file in its full size, and fill it then.
+            untouched = found.mtime_ns < since_ns - _EARLIER_NS
             finished = untouched or self._is_still(path, found, now_ns, STALLED_S)
         if finished:
             self._looks.pop(path, None)
@@ -79,13 +83,20 @@ class Growth:
         look = self._looks.get(path)
         if look is not None and look[:2] == (found.size_bytes, found.mtime_ns):
             return now_ns - look[2] >= long_enough_s * _NS
-        _put(self._looks, path, (found.size_bytes, found.mtime_ns, now_ns), self._most)
+        self._looks.pop(path, None)
+        # Where there is no room, the files that were seen first come first: were they to make room, many files would
+        # push each other out for ever, and none had its second look.
+        if len(self._looks) >= self._most and now_ns - next(iter(self._looks.values()))[2] > _LOOK_LASTS_S * _NS:
+            self._looks.popitem(last=False)
+        if len(self._looks) < self._most:
+            self._looks[path] = (found.size_bytes, found.mtime_ns, now_ns)
         return False
 
 
 def is_quiet(found: FileStat, *, quiet_s: float, now_ns: int) -> bool:
-    """Whether a file was not written for the quiet time, by its own time alone."""
-    return now_ns - found.mtime_ns >= quiet_s * _NS
+    """Whether a file was not written for the quiet time, by its own times alone."""
+    written_ns = found.mtime_ns if found.mtime_ns <= now_ns else min(found.mtime_ns, found.ctime_ns)
+    return now_ns - written_ns >= quiet_s * _NS
 
 
 def _put(entries: OrderedDict[bytes, T], path: bytes, value: T, most: int) -> None:

@@ -130,8 +130,8 @@ def scan_apart(
     """A large scan, in a process of its own. ``open_files`` are the absolute paths of files that are being written."""
     quiet_s = config.watch.debounce_seconds
 
-    def is_finished(library: Library, path: bytes, found: FileStat, known_size: int | None) -> bool:
-        if join(library.root, path) in open_files and found.size_bytes != known_size:
+    def is_finished(library: Library, path: bytes, found: FileStat) -> bool:
+        if join(library.root, path) in open_files:
             return False
         return is_quiet(found, quiet_s=quiet_s, now_ns=time.time_ns())
 
@@ -149,9 +149,9 @@ def forget_apart(db: Database, config: Config, *, progress: ProgressCallback, st
 def _terms(batch: Mapping[WatchedRoot, Sequence[bytes]], losses: Mapping[int, int]) -> Terms:
     by_library = {root.library.id: root for root in batch}
 
-    def is_finished(library: Library, path: bytes, found: FileStat, known_size: int | None) -> bool:
+    def is_finished(library: Library, path: bytes, found: FileStat) -> bool:
         root = by_library.get(library.id)
-        return root is None or root.is_finished(path, found, known_size)
+        return root is None or root.is_finished(path, found)
 
     def on_folder(library: Library, path: bytes) -> None:
         if (root := by_library.get(library.id)) is not None:

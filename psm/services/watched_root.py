@@ -222,10 +222,10 @@ class WatchedRoot:
         with self._lock:
             self._buffer.put_back(paths, not_before=not_before)
 
-    def is_finished(self, path: bytes, found: FileStat, known_size: int | None) -> bool:
+    def is_finished(self, path: bytes, found: FileStat) -> bool:
         """Whether a file may be read."""
         with self._lock:
-            return self._growth.is_finished(path, found, known_size, now_ns=self._wall_ns())
+            return self._growth.is_finished(path, found, now_ns=self._wall_ns())
 
     def hurry(self) -> None:
         """The watcher ends: what is closed is read, however young it is."""
