@@ -42,3 +42,14 @@ def test_a_large_file_is_set_aside(tmp_path: Path) -> None:
 def test_psm_runs_without_its_log(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert f"psm {__version__}" in run(tmp_path / "file" / "log", "--version")
+
+
+def test_it_does_without_standard_streams(tmp_path: Path) -> None:
+    """As under pythonw, which has none."""
+    log = tmp_path / "log"
+    script = 'exec "$0" -m psm.cli.logged "$@" <&- >&- 2>&-'
+    subprocess.run(["/bin/sh", "-c", script, sys.executable, str(log), "--version"], check=True)
+    assert f"psm {__version__}" in log.read_text()
+    (tmp_path / "file").write_text("")
+    nowhere = str(tmp_path / "file" / "log")
+    subprocess.run(["/bin/sh", "-c", script, sys.executable, nowhere, "--version"], check=True)

@@ -103,7 +103,8 @@ def test_without_a_manager_the_unit_is_written_and_the_commands_told(place: Syst
     done = installed(place)
     assert (done.changed, done.running) == (True, False)
     assert "Failed to connect to bus: No medium found" in done.problem
-    assert f"systemctl --user daemon-reload && systemctl --user enable --now {place.where}" in done.problem
+    assert f"systemctl --user daemon-reload && systemctl --user enable --now {place.where} (" in done.problem
+    assert done.problem.endswith("run: psm build --watch)")
     assert os.path.exists(place.where)
 
 
@@ -157,6 +158,14 @@ def test_it_is_stopped_disabled_and_removed(place: Systemd, programs: FakeProgra
     left = [path.name for path in place.folder.rglob("*") if not path.is_dir()]
     assert left == ["other.service"]
     assert not uninstall(place).removed
+
+
+def test_a_unit_that_cannot_be_removed_is_an_error(place: Systemd, programs: FakePrograms) -> None:
+    installed(place)
+    # Meanwhile something else has taken its name.
+    programs.on("systemctl", "disable", f"rm '{place.where}'; mkdir '{place.where}'")
+    with pytest.raises(PsmError, match=r"cannot be removed .*psm\.service.*: Is a directory"):
+        uninstall(place)
 
 
 def test_what_runs_is_told(place: Systemd) -> None:

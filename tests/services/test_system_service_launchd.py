@@ -1,5 +1,6 @@
 import os
 import plistlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_without_a_session_the_file_is_written_and_the_command_told(place: Launc
     done = installed(place)
     assert not done.running
     assert "Domain does not support this" in done.problem
-    assert done.problem.endswith(f"launchctl bootstrap gui/501 {place.where}")
+    assert f"To start it: launchctl bootstrap gui/501 {place.where} (" in done.problem
     assert os.path.exists(place.where)
 
 
@@ -177,3 +178,19 @@ def test_without_launchctl_nothing_is_known(place: Launchd) -> None:
     assert Launchd(True, place.folder, place.account, 0, no_launchctl).hints.start.startswith(
         "sudo launchctl bootstrap system"
     )
+
+
+def test_what_somebody_disabled_and_cannot_be_enabled_is_told(place: Launchd, programs: FakePrograms) -> None:
+    programs.on("launchctl", "enable", "echo 'Not privileged to set it' >&2; exit 1")
+    assert "Not privileged to set it" in installed(place).problem
+
+
+def test_who_is_logged_in_matters_only_for_an_agent(place: Launchd) -> None:
+    assert "--system" in place.notes[0]
+    assert replace(place, system=True).notes == ()
+
+
+def test_a_start_in_another_form_is_no_error(place: Launchd, programs: FakePrograms) -> None:
+    installed(place)
+    programs.on("ps", "4242", "echo 'Do 9 Okt 08:00:01 2025'")
+    assert (status(place).state.running, status(place).state.since) == (True, None)

@@ -1,5 +1,6 @@
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -191,3 +192,19 @@ def test_one_that_may_not_be_registered_or_removed_is_an_error(
         installed(place, tmp_path, "--database", "/other.db")
     with pytest.raises(PsmError, match="Access is denied"):
         uninstall(place)
+
+
+def test_one_that_cannot_be_enabled_or_asked_about_is_told(
+    place: TaskScheduler, programs: FakePrograms, tmp_path: Path
+) -> None:
+    programs.on("schtasks", "Change", "echo 'ERROR: Access is denied.' >&2; exit 1")
+    assert "Access is denied" in installed(place, tmp_path).problem
+    (programs.folder / "task").unlink()
+    state = place.state()
+    assert (state.enabled, state.running) == (None, None)
+    assert "cannot find the file" in state.detail
+
+
+def test_network_drives_are_told_of_with_the_machines_task(place: TaskScheduler) -> None:
+    assert place.notes == ("It runs while you are logged in.",)
+    assert "network drives" in replace(place, system=True).notes[0]

@@ -78,8 +78,11 @@ def install(
     complaint = place.start(changed=changed and found is not None)
     problem = ""
     if complaint:
-        by_hand = " && ".join(place.hints.by_hand)
-        problem = f"The service is written, but was not started: {complaint.rstrip('.')}. To start it: {by_hand}"
+        directly = shlex.join(("psm", *service.arguments))
+        problem = (
+            f"The service is written, but was not started: {complaint.rstrip('.')}. To start it: "
+            f"{' && '.join(place.hints.by_hand)} (where nothing does that, as in a container, run: {directly})"
+        )
     else:
         sleep(SETTLES_S)
         state = place.state()
