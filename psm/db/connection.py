@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -35,6 +35,7 @@ class Database:
     def __init__(self, path: Path, *, wal: bool = True) -> None:
         self.path = path
         self._wal = wal
+        self._gives_up: Callable[[], bool] = _never
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._all_lock = threading.Lock()
@@ -99,7 +100,7 @@ class Database:
             if durable:
                 connection.execute("PRAGMA synchronous=FULL")
             try:
-                _begin_writing(connection)
+                _begin_writing(connection, self._gives_up)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -109,6 +110,15 @@ class Database:
             finally:
                 if durable:
                     connection.execute(_SYNCHRONOUS[self._wal])
+
+    @contextmanager
+    def giving_up_when(self, gives_up: Callable[[], bool]) -> Iterator[None]:
+        """While the block runs, nobody waits any longer for a busy database once ``gives_up`` says so."""
+        before, self._gives_up = self._gives_up, gives_up
+        try:
+            yield
+        finally:
+            self._gives_up = before
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -205,8 +215,12 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
             time.sleep(_RETRY_PAUSE_S)
 
 
-def _begin_writing(connection: sqlite3.Connection) -> None:
-    """Takes the write lock, and waits for it as long as a busy database is waited for."""
+def _never() -> bool:
+    return False
+
+
+def _begin_writing(connection: sqlite3.Connection, gives_up: Callable[[], bool] = _never) -> None:
+    """Takes the write lock, and waits for it as long as a busy database is waited for, unless ``gives_up`` says so."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     connection.execute(f"PRAGMA busy_timeout={int(min(_RETRY_AFTER_S, BUSY_TIMEOUT_S) * 1000)}")
     try:
@@ -215,7 +229,7 @@ def _begin_writing(connection: sqlite3.Connection) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as e:
-                if not _is_busy(e) or time.monotonic() >= deadline:
+                if not _is_busy(e) or time.monotonic() >= deadline or gives_up():
                     raise
     finally:
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")

@@ -66,14 +66,15 @@ class WatchScans:
         db: Database,
         config: LibraryConfig,
         *,
-        losses: Losses,
         progress: ProgressCallback,
+        on_wait: Callable[[str], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._db = db
         self._config = config
-        self._losses = losses
+        self._losses = Losses()
+        self._on_wait = on_wait
         self._progress = progress
         self._clock = clock
         self._wall = wall
@@ -94,7 +95,14 @@ class WatchScans:
 
         try:
             result = scan_specific_files(
-                self._db, self._config, paths, terms=_terms(batch, losses), progress=step, stop=guard, now=self._wall
+                self._db,
+                self._config,
+                paths,
+                terms=_terms(batch, losses),
+                progress=step,
+                stop=guard,
+                now=self._wall,
+                on_wait=self._on_wait,
             )
         except ScanIsLarge:
             in_child = True
@@ -109,6 +117,7 @@ class WatchScans:
                 progress=step,
                 stop=guard,
             )
+        self._losses.add(result.missing_by_library, self._clock())
         return Done(result, in_child, guard.stalled)
 
     def forget_long_missing(self, config: Config, stop: StopSignal) -> None:
@@ -158,6 +167,18 @@ def _terms(batch: Mapping[WatchedRoot, Sequence[bytes]], losses: Mapping[int, in
             root.note_folder(path)
 
     return Terms(is_finished=is_finished, read_at_most=READ_HERE, missing_lately=losses, on_folder=on_folder)
+
+
+class Deadline:
+    """A stop signal that is set from a moment on: ``at`` on ``clock``, in seconds."""
+
+    def __init__(self, clock: Callable[[], float], at: float) -> None:
+        self._clock = clock
+        self._at = at
+
+    def is_set(self) -> bool:
+        """Whether it is that late."""
+        return self._clock() >= self._at
 
 
 class _Guard:
