@@ -1,7 +1,8 @@
 """Measures psm on a library made for it: ``python -m benchmarks [--files N] [--tracks N] [--runs N]``.
 
 The library is invented, and like people's; ``--unkind`` makes one in which thousands of files share the words of their
-names, as in a collection of classical music (see ``library``). ``--match`` measures matching alone.
+names, as in a collection of classical music (see ``library``). ``--match`` measures matching alone,
+``--watch`` watching alone (see ``watching``), with libraries of several sizes: ``--files 1000 50000``.
 
 Each figure is the median of whole processes, and stands beside a plain program that does the least that the work needs,
 run in turn with it, so that the ratio holds on any machine:
@@ -12,7 +13,6 @@ run in turn with it, so that the ratio holds on any machine:
 """
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -20,15 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.library import Song, library, wanted
-from tests.factories import flac_bytes
+from benchmarks.library import library, wanted
+from benchmarks.writing import write_library, write_playlist
 
+FILES = 50_000
 NEW_FILES = 100
 
 PLAIN_WALK = """
@@ -61,60 +62,53 @@ class Timing:
 def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="psm-bench-") as folder:
-        root = Path(folder) / "music"
-        songs = library(options.files + NEW_FILES, unkind=options.unkind)
-        held, new = songs[: options.files], songs[options.files :]
-        write_library(root, held, first=0)
-        playlist = write_playlist(Path(folder) / "wanted.csv", wanted(options.tracks, held))
-        print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-        kind = "an unkind library" if options.unkind else "a library"
-        print(f"{kind} of {options.files:,} files, {options.tracks:,} tracks, median of {options.runs}\n")
-        psm = _psm(Path(folder) / "home")
+        if options.watch:
+            watch(Path(folder), options.files, options.runs)
+        else:
+            scan_and_match(Path(folder), options)
 
-        row("first scan", once(psm("scan", str(root))))
-        if not options.match:
-            measure_scans(psm, root, options.runs)
-        once(psm("playlist", "import", str(playlist)))
-        row("first match", once(psm("match")))
-        row("full match", median([once(psm("match", "--full")) for _ in range(options.runs)]))
-        row("match, nothing new", median([once(psm("match")) for _ in range(options.runs)]))
-        write_library(root / "new", new, first=options.files)
-        once(psm("scan", "--quick"))
-        row(f"match after {NEW_FILES} new files", once(psm("match")))
-        if not options.match:
-            once(psm("build"))
-            compare("build, nothing to do", psm("build"), "list and stat", plain(PLAIN_WALK, root), options.runs)
+
+def watch(folder: Path, sizes: Sequence[int], runs: int) -> None:
+    from benchmarks.watching import SIZES, measure_watching
+
+    print(f"{machine()}, {time.strftime('%Y-%m-%d')}, {runs} runs\n", flush=True)
+    print(measure_watching(folder, sizes or SIZES, runs=runs))
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+
+
+def scan_and_match(folder: Path, options: argparse.Namespace) -> None:
+    files = options.files[0] if options.files else FILES
+    root = folder / "music"
+    songs = library(files + NEW_FILES, unkind=options.unkind)
+    held, new = songs[:files], songs[files:]
+    write_library(root, held, first=0)
+    playlist = write_playlist(folder / "wanted.csv", wanted(options.tracks, held))
+    print(machine())
+    kind = "an unkind library" if options.unkind else "a library"
+    print(f"{kind} of {files:,} files, {options.tracks:,} tracks, median of {options.runs}\n")
+    psm = _psm(folder / "home")
+
+    row("first scan", once(psm("scan", str(root))))
+    if not options.match:
+        measure_scans(psm, root, options.runs)
+    once(psm("playlist", "import", str(playlist)))
+    row("first match", once(psm("match")))
+    row("full match", median([once(psm("match", "--full")) for _ in range(options.runs)]))
+    row("match, nothing new", median([once(psm("match")) for _ in range(options.runs)]))
+    write_library(root / "new", new, first=files)
+    once(psm("scan", "--quick"))
+    row(f"match after {NEW_FILES} new files", once(psm("match")))
+    if not options.match:
+        once(psm("build"))
+        compare("build, nothing to do", psm("build"), "list and stat", plain(PLAIN_WALK, root), options.runs)
 
 
 def measure_scans(psm: Callable[..., list[str]], root: Path, runs: int) -> None:
     compare("full scan", psm("scan"), "mutagen on every file", plain(PLAIN_READ, root), runs)
     compare("quick scan, nothing new", psm("scan", "--quick"), "list and stat", plain(PLAIN_WALK, root), runs)
-
-
-def write_library(root: Path, songs: Iterable[Song], *, first: int) -> None:
-    """Writes header-only FLAC files, a folder for each artist and one for each album in it."""
-    for number, song in enumerate(songs, start=first):
-        place = root / song.folder / f"{song.number:02} {song.title[:60].replace('/', '-')} {number}.flac"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        content = flac_bytes(
-            f"song {number}",
-            seconds=song.seconds,
-            title=song.title,
-            artist=song.credit,
-            album=song.album,
-            albumartist=song.album_artist,
-            tracknumber=str(song.number),
-        )
-        place.write_bytes(content)
-
-
-def write_playlist(file: Path, songs: Iterable[Song]) -> Path:
-    """Writes a CSV with the columns that Exportify uses."""
-    with file.open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out)
-        rows.writerow(["Track Name", "Artist Name(s)", "Album Name", "Track Duration (ms)"])
-        rows.writerows([song.title, song.credit, song.album, round(song.seconds * 1000)] for song in songs)
-    return file
 
 
 def compare(name: str, command: Sequence[str], other: str, plain_command: Sequence[str], runs: int) -> None:
@@ -169,11 +163,12 @@ def plain(program: str, root: Path) -> list[str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=50_000)
+    parser.add_argument("--files", type=int, nargs="+", help="how many; with --watch there may be several")
     parser.add_argument("--tracks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--unkind", action="store_true", help="a library in which thousands share their words")
     parser.add_argument("--match", action="store_true", help="matching alone")
+    parser.add_argument("--watch", action="store_true", help="watching alone; prints Markdown")
     return parser.parse_args()
 
 
