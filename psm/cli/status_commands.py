@@ -9,7 +9,7 @@ import typer
 
 from psm.cli.app import app
 from psm.cli.library_commands import place
-from psm.cli.session import JsonOption, exit_code, session
+from psm.cli.session import JsonOption, exit_code, session, stoppable
 
 if TYPE_CHECKING:
     from psm.services.doctor import Check
@@ -39,19 +39,24 @@ def status(context: typer.Context, json: JsonOption = False) -> None:
 
 @app.command(epilog="Examples:  psm doctor  ·  psm doctor --json")
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
-    """Look for what would go wrong, and say how to mend it. Exit code 1 when there is a problem."""
+    """Look for what would go wrong, and say how to mend it. Exit code 1 when there is a problem.
+
+    Into each library a file is written for a moment, to see whether changes are noticed.
+    """
     from psm.cli import render
     from psm.services.doctor import Verdict, examine
 
     chosen = session(context)
     config = chosen.config()
-    checks = examine(config, lambda: chosen.database(config), now=time.time)
+    with stoppable() as stop:
+        checks = examine(config, lambda: chosen.database(config), now=time.time, say=render.note, stop=stop)
     if json:
         fields = ("what", "verdict", "finding", "remedy")
         render.as_json([{name: getattr(check, name) for name in fields} for check in checks])
     else:
         render.lines(_check_line(check) for check in checks)
-    raise typer.Exit(exit_code(failed=any(check.verdict is Verdict.PROBLEM for check in checks)))
+    failed = any(check.verdict is Verdict.PROBLEM for check in checks)
+    raise typer.Exit(exit_code(failed=failed, stopped=stop.is_set()))
 
 
 def _check_line(check: "Check") -> str:

@@ -86,6 +86,19 @@ def knows(connection: sqlite3.Connection, library_id: int, path: bytes) -> bool:
     return row is not None
 
 
+def count_folders(connection: sqlite3.Connection, library_id: int) -> int:
+    """How many folders of a library hold files that are on disk, here or further below; its root is one."""
+    found = {b""}
+    for row in connection.execute(
+        "SELECT DISTINCT folder FROM library_files WHERE library_id = ? AND status = 'present'", (library_id,)
+    ):
+        folder = row[0]
+        while folder not in found:
+            found.add(folder)
+            folder = folder.rpartition(b"/")[0]
+    return len(found)
+
+
 def last_scan(connection: sqlite3.Connection, library_id: int) -> str | None:
     """When and how a library was scanned last, as the scan noted it (JSON); None when it never was."""
     return metadata.get(connection, _last_scan_key(library_id))

@@ -186,17 +186,22 @@ class _Listener(logging.Handler):
 
 
 def _limit(name: str, what: str, *, at_least: int) -> Limit:
-    now = _sysctl(name)
+    now = limit_in_force(name)
     allowed = "" if now is None else f" ({now:,})"
-    value = max(at_least, 2 * (now or 0))
-    return Limit(
-        name,
-        f"the kernel's limit of {what}{allowed} is used up. Raise it with: sudo sysctl fs.inotify.{name}={value} "
-        f"(for good: write fs.inotify.{name}={value} into /etc/sysctl.d/60-psm.conf)",
+    how = how_to_raise(name, max(at_least, 2 * (now or 0)))
+    return Limit(name, f"the kernel's limit of {what}{allowed} is used up. {how}")
+
+
+def how_to_raise(name: str, value: int) -> str:
+    """A sentence with the command that raises a limit of the kernel."""
+    return (
+        f"Raise it with: sudo sysctl fs.inotify.{name}={value} "
+        f"(for good: write fs.inotify.{name}={value} into /etc/sysctl.d/60-psm.conf)"
     )
 
 
-def _sysctl(name: str) -> int | None:
+def limit_in_force(name: str) -> int | None:
+    """A limit of the kernel (``max_user_watches``, ``max_user_instances``); None where there is none."""
     try:
         return int(Path("/proc/sys/fs/inotify", name).read_text())
     except (OSError, ValueError):

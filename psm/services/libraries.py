@@ -5,29 +5,25 @@ built again; the configuration may name some too.
 """
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from psm.abandon import abandonable
 from psm.config import Config
 from psm.db import Connection, Database, files, libraries, metadata
 from psm.errors import PsmError, UsageError
-from psm.filesystems import filesystem_of
 from psm.ingest.targets import locate
 from psm.locks import hold
 from psm.models import Library
 from psm.services import libraries_file, watch_status
+from psm.services.drives import answered
 from psm.services.libraries_file import name_problem, path_below
 
 Clock = Callable[[], float]
 OnWait = Callable[[str], None]
 _FILE_MARK = "libraries_file"
 """In the metadata: the generation of the libraries that ``libraries.yaml`` holds."""
-_ANSWER_S = 5.0
-"""How long a network drive may take to say whether a folder is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,19 +327,7 @@ def _same_place(path: Path, root: bytes) -> bool:
 
 def _is_there(root: bytes) -> bool:
     """Whether a folder can be seen. A network drive that does not answer counts as away."""
-    if filesystem_of(root).is_local:
-        return os.path.isdir(root)
-    return next(abandonable((os.path.isdir(root) for _ in (0,)), stop=_Deadline(_ANSWER_S)), False)
-
-
-class _Deadline:
-    """A stop signal that sets itself."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def is_set(self) -> bool:
-        return time.monotonic() >= self._end
+    return answered(root, lambda: os.path.isdir(root)) or False
 
 
 def _usable_name(name: str, known: list[Library]) -> str:

@@ -1,6 +1,8 @@
 import os
 import re
 import shutil
+import signal
+import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ from psm.locks import hold
 from psm.services.watch_status import RootMode, WatcherStatus, write
 from tests.cli.conftest import Cli
 from tests.factories import write_flac
+from tests.running import Psm
 
 
 @pytest.fixture
@@ -149,6 +152,24 @@ def test_a_sound_set_up_is_exit_code_0(cli: Cli, music: Path) -> None:
     said = cli("doctor").out
     assert all(line.startswith("ok ") for line in said.splitlines())
     assert {check["verdict"] for check in cli.json("doctor")} == {"ok"}
+
+
+def test_ctrl_c_ends_the_waiting_for_a_watcher(cli: Cli, psm: Psm, music: Path) -> None:
+    psm("library", "add", music)
+    with Database(psm.database) as db:
+        [library] = libraries.all_libraries(db.connection)
+        polling = replace(WATCHER, mode=RootMode.POLLING, root=library.root, next_pass_at=time.time() + 100)
+        write(db.watch_status(library.id), polling)
+        with hold(db.watch_lock(library.id), what="psm build --watch"), psm.start("doctor") as doctor:
+            assert doctor.stderr is not None
+            assert doctor.stderr.readline().startswith("Waiting up to ")
+            began = time.monotonic()
+            doctor.send_signal(signal.SIGINT)
+            out, err = doctor.communicate(timeout=30)
+    assert (doctor.returncode, err) == (130, "")
+    assert time.monotonic() - began < 5
+    assert "ok       library Music: " in out
+    assert sorted(p.name for p in music.iterdir()) == ["One.flac", "Two.flac"]
 
 
 def test_a_problem_is_exit_code_1_with_what_to_do(cli: Cli) -> None:

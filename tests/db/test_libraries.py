@@ -149,6 +149,16 @@ def test_a_path_is_known_when_a_row_is_it_or_lies_below_it(db: Database, path: b
     assert libraries.knows(db.connection, library.id, path) is known
 
 
+def test_folders_are_counted_with_those_above_them(db: Database) -> None:
+    library, other = add_library(db), add_library(db, name="other", root=b"/other")
+    assert libraries.count_folders(db.connection, library.id) == 1
+    for path in ("a.mp3", "Jazz/x/b.mp3", "Jazz/x/c.mp3", "Jazz/y/c.mp3", "Jazz x/d.mp3"):
+        add_file(db, path, library=library)
+    lose_file(db, add_file(db, "Rock/gone.mp3", library=library))
+    add_file(db, "far/away.mp3", library=other)
+    assert libraries.count_folders(db.connection, library.id) == 5  # the root, Jazz, Jazz/x, Jazz/y, Jazz x
+
+
 def test_coverage_counts_rows_with_a_file_that_is_on_disk(db: Database) -> None:
     file = add_file(db, "a.mp3")
     add_playlist(db, "A - One", "A - Two", "A - One", name="Mix")

@@ -1,15 +1,16 @@
 import os
 import sys
+import threading
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from psm.config import Config, ExportConfig, ExportProfile, LibraryConfig, ReportConfig
+from psm.config import Config, ExportConfig, ExportProfile, LibraryConfig, PlaylistsConfig, ReportConfig
 from psm.config.values import NamedPath
 from psm.db import Database
-from psm.services import doctor
+from psm.services import doctor, drives
 from psm.services.doctor import Check, Verdict, examine
 from tests.factories import add_file, add_library
 from tests.nobody import as_nobody, shared_folder
@@ -57,8 +58,9 @@ def test_a_sound_set_up_has_no_problem(patient: Patient) -> None:
     patient.add_music(files=1)
     checks = patient.examine()
     assert {check.verdict for check in checks} == {Verdict.OK}
-    assert {"versions", "database", "library my music", "decisions", "profile car", "report", "configuration"} == {
-        check.what for check in checks
+    assert {check.what for check in checks} == {
+        *("versions", "database", "library my music", "watching my music", "decisions"),
+        *("profile car", "report", "configuration"),
     }
 
 
@@ -68,6 +70,48 @@ def test_it_makes_nothing_but_the_database_and_libraries_yaml(patient: Patient) 
     assert {p.name for p in patient.folder.rglob("*")} - {"psm.db-wal", "psm.db-shm"} == {
         *("music", "psm.db", "config", "libraries.yaml")
     }
+
+
+def test_a_library_with_a_problem_gets_no_marker(patient: Patient) -> None:
+    patient.add_music(files=3)
+    assert "watching my music" not in {check.what for check in patient.examine()}
+    assert list(patient.music.iterdir()) == []
+
+
+def test_limits_that_are_too_low_are_noted(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient.add_music()
+    monkeypatch.setattr(doctor, "limit_in_force", {"max_user_watches": 0, "max_user_instances": 128}.get)
+    check = patient.check("watching")
+    assert (check.verdict, "sudo sysctl fs.inotify.max_user_watches=524288" in check.remedy) == (Verdict.NOTE, True)
+
+
+def test_a_stop_ends_the_examination(patient: Patient) -> None:
+    stop = threading.Event()
+    stop.set()
+    found = examine(patient.config, patient.database, now=lambda: 0.0, stop=stop)
+    assert [check.what for check in found] == ["versions"]
+
+
+def test_network_drives_that_do_not_answer_are_problems_and_not_the_end(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psm.filesystems import FileSystem
+
+    network = FileSystem("nfs4", is_local=False, keeps_inodes=False, delivers_events=False, mount_point=b"/mnt")
+    patient.add_music()
+    released = threading.Event()
+    there = patient.folder / "playlists-in"
+    monkeypatch.setattr(drives, "filesystem_of", lambda _: network)
+    monkeypatch.setattr(drives, "ANSWER_S", 0.2)
+    monkeypatch.setattr(doctor, "_is_empty", lambda _: released.wait(60))
+    monkeypatch.setattr(doctor, "_why_not_writable", lambda _: released.wait(60))
+    config = replace(patient.config, playlists=PlaylistsConfig(folders=(there,)))
+    found = {check.what: check for check in patient.examine(config)}
+    released.set()
+    for what in ("library my music", "profile car", "report", "configuration"):
+        assert (found[what].verdict, "its drive does not answer" in found[what].finding) == (Verdict.PROBLEM, True)
+    assert found["playlists"].verdict is Verdict.NOTE
+    assert "watching my music" not in found
 
 
 def test_without_a_library_it_says_how_to_add_one(patient: Patient) -> None:

@@ -14,8 +14,7 @@ from psm.errors import PsmError, UsageError
 from psm.ingest.library import scan_library
 from psm.locks import hold
 from psm.models import Decision, DecisionKind, Library
-from psm.services import libraries as service
-from psm.services import libraries_file, watch_status
+from psm.services import drives, libraries_file, watch_status
 from psm.services.libraries import (
     AddedLibrary,
     add_library,
@@ -661,9 +660,9 @@ def test_a_network_drive_that_does_not_answer_counts_as_away(box: Box, monkeypat
     class Network:
         is_local = False
 
-    monkeypatch.setattr(service, "filesystem_of", lambda _: Network())
+    monkeypatch.setattr(drives, "filesystem_of", lambda _: Network())
     assert [s.there for s in list_libraries(box.db)] == [True]
-    monkeypatch.setattr(service, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(drives, "ANSWER_S", 0.0)
     monkeypatch.setattr(os.path, "isdir", hangs)
     assert [s.there for s in list_libraries(box.db)] == [False]
     released.set()
