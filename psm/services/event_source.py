@@ -209,6 +209,10 @@ def limit_in_force(name: str) -> int | None:
 
 
 def _end(observer: BaseObserver) -> None:
+    reader = getattr(observer, "_inotify_fd", None)
+    if reader is not None and not reader.is_alive():
+        # watchdog leaves the closing to the thread that reads. One that died in the middle of it would do so never.
+        reader._is_reading = False
     observer.stop()
     if observer.ident is not None:
         observer.join()
