@@ -39,7 +39,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
         yield db
 
 
-@pytest.mark.parametrize("status", [STATUS, FULL])
+@pytest.mark.parametrize("status", [STATUS, FULL], ids=["little", "all"])
 def test_what_is_written_is_read(tmp_path: Path, status: WatcherStatus) -> None:
     path = tmp_path / "status.json"
     write(path, replace(STATUS, library="before"))
@@ -114,7 +114,7 @@ def test_a_status_counts_only_while_the_lock_is_held(db: Database) -> None:
     assert watcher_of(db, library) is None
 
 
-@pytest.mark.parametrize("pid", [os.getpid() + 1, os.getpid() // 10])
+@pytest.mark.parametrize("pid", [os.getpid() + 1, os.getpid() // 10], ids=["another", "the beginning of it"])
 def test_the_words_of_a_killed_watcher_are_not_those_of_the_next_one(db: Database, pid: int) -> None:
     library = add_library(db)
     write(db.watch_status(library.id), replace(FULL, pid=pid))
