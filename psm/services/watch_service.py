@@ -213,6 +213,7 @@ class LibraryWatcher:
         self._spoiled: dict[tuple[int, bytes], int] = {}
         """How often a path spoiled a scan, by library and path."""
         self._tick_at = 0.0
+        self._settled_at: float | None = None
         self._clocks: tuple[float, float] | None = None
         self._forgot_at = -float("inf")
 
@@ -293,10 +294,22 @@ class LibraryWatcher:
                 self._pass(watched)
         self._take_in({w.root: w.root.take(self._clock()) for w in self._roots})
         self._forget_long_missing(now)
-        if not self._ready.is_set() and all(w.settled or w.root.is_offline for w in self._roots):
-            self._ready.set()
-            self._roots.write_status()
-            self._log.say(WatchEventKind.READY, f"Watching {'; '.join(map(_how, self._roots))}.")
+        self._tell_when_ready()
+
+    def _tell_when_ready(self) -> None:
+        """Says once that all is known that changed before the start. What was written just then is waited for, what
+        somebody goes on writing is not.
+        """
+        if self._ready.is_set() or not all(w.settled or w.root.is_offline for w in self._roots):
+            return
+        self._settled_at = self._clock() if self._settled_at is None else self._settled_at
+        waits_s = self._config.library.watch.debounce_seconds + 2 * _LOOK_AGAIN_S
+        is_waiting = any(w.root.pending and not w.root.is_offline for w in self._roots)
+        if is_waiting and self._clock() < self._settled_at + waits_s:
+            return
+        self._ready.set()
+        self._roots.write_status()
+        self._log.say(WatchEventKind.READY, f"Watching {'; '.join(map(_how, self._roots))}.")
 
     def _sleep(self) -> None:
         dues = [due for w in self._roots if (due := w.root.next_due()) is not None]
