@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,75 +13,16 @@ from psm.db import Database, files, libraries, metadata
 from psm.errors import UsageError
 from psm.ingest import library as scan_module
 from psm.ingest.library import (
-    ScanResult,
     any_long_missing,
     forget_long_missing,
     scan_library,
     scan_library_incremental,
-    scan_specific_files,
 )
 from psm.ingest.reading import read_many
 from psm.ingest.targets import choose_targets, locate
-from psm.models import Library, LibraryFile, Status
+from psm.models import Library
 from tests.factories import write_flac
-
-NOW = 2_000_000_000.0
-OLD = 1_500_000_000
-
-
-class Box:
-    """A library on disk with its database."""
-
-    def __init__(self, tmp_path: Path, *, cfg: LibraryConfig | None = None) -> None:
-        self.root = tmp_path / "music"
-        self.root.mkdir(parents=True)
-        self.db = Database(tmp_path / "psm.db")
-        self.cfg = cfg or LibraryConfig()
-        self.now = NOW
-        with self.db.transaction() as connection:
-            self.library = libraries.add(connection, "music", os.fsencode(self.root), now=NOW)
-
-    def add(self, path: str, *, mtime: int = OLD, audio: str | None = None, **tags: str) -> Path:
-        place = write_flac(self.root / path, audio=audio or path, **{"title": path, **tags})  # type: ignore[arg-type]
-        os.utime(place, (mtime, mtime))
-        return place
-
-    def full(self, *paths: Path, accept_missing: bool = False) -> ScanResult:
-        return scan_library(self.db, self.cfg, paths or None, accept_missing=accept_missing, now=lambda: self.now)
-
-    def quick(self, *, accept_missing: bool = False) -> ScanResult:
-        return scan_library_incremental(self.db, self.cfg, accept_missing=accept_missing, now=lambda: self.now)
-
-    def since(self, moment: float) -> ScanResult:
-        return scan_library_incremental(self.db, self.cfg, moment, now=lambda: self.now)
-
-    def some(self, *paths: Path | str) -> ScanResult:
-        return scan_specific_files(self.db, self.cfg, [self.root / p for p in paths], now=lambda: self.now)
-
-    def rows(self) -> dict[str, LibraryFile]:
-        """The present files by path."""
-        return {os.fsdecode(f.path): f for f in files.all_files(self.db.connection, status=Status.PRESENT)}
-
-    def missing(self) -> dict[str, LibraryFile]:
-        return {os.fsdecode(f.path): f for f in files.all_files(self.db.connection, status=Status.MISSING)}
-
-    def id_of(self, path: str) -> int:
-        return self.rows()[path].id
-
-    def generation(self) -> int:
-        return metadata.generation(self.db.connection, "library_files")
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    made = Box(tmp_path)
-    yield made
-    made.db.close()
-
-
-def counts(result: ScanResult) -> dict[str, int]:
-    names = ("added", "updated", "moved", "restored", "missing", "unchanged", "refused")
-    return {name: getattr(result, name) for name in names if getattr(result, name)}
+from tests.ingest.scanned import NOW, OLD, Box, counts
 
 
 def test_a_first_scan_adds_every_audio_file(box: Box) -> None:
@@ -190,16 +130,6 @@ def test_rule_01_a_stopped_scan_marks_nothing_missing(box: Box) -> None:
     assert result.stopped
     assert not result.complete
     assert box.rows().keys() == {"a.flac", "b.flac"}
-
-
-def test_rule_01_paths_outside_the_ones_asked_for_are_left_alone(box: Box) -> None:
-    for name in ("a/1.flac", "b/2.flac", "c.flac"):
-        box.add(name)
-    box.full()
-    for name in ("a/1.flac", "b/2.flac", "c.flac"):
-        (box.root / name).unlink()
-    assert counts(box.some("a")) == {"missing": 1}
-    assert box.rows().keys() == {"b/2.flac", "c.flac"}
 
 
 def test_rule_01_a_deleted_folder_takes_all_below_it(box: Box) -> None:
@@ -550,15 +480,6 @@ def test_rule_05_a_file_read_within_two_seconds_of_its_change_is_read_once_more(
     assert read == [b"fresh.flac"] * 2
 
 
-def test_since_reads_files_whose_times_are_not_older(box: Box) -> None:
-    box.add("a.flac")
-    box.full()
-    with box.db.transaction() as connection:
-        connection.execute("UPDATE library_files SET title = 'stale'")
-    assert counts(box.since(NOW * 2)) == {"unchanged": 1}
-    assert counts(box.since(0)) == {"updated": 1}
-
-
 # Rules 6 and 11: unfinished and broken files
 
 
@@ -674,12 +595,6 @@ def test_an_unreadable_file_that_comes_back_to_its_place_is_its_row(box: Box) ->
 # What is asked for in odd ways
 
 
-def test_paths_inside_one_another_are_looked_at_once(box: Box) -> None:
-    box.add("a/b/1.flac")
-    box.add("a/2.flac")
-    assert counts(box.some("a/b", "a", "a/b/1.flac", "a/2.flac")) == {"added": 2}
-
-
 def test_a_folder_that_became_a_file_loses_what_it_held(box: Box) -> None:
     box.add("a.flac/1.flac")
     box.add("b.flac")
@@ -697,12 +612,6 @@ def test_a_file_that_became_a_folder_is_missing_and_its_content_added(box: Box) 
     (box.root / "a.flac").unlink()
     box.add("a.flac/1.flac", audio="new")
     assert counts(box.quick()) == {"added": 1, "missing": 1, "unchanged": 1}
-
-
-def test_a_path_of_an_ignored_file_adds_nothing(box: Box) -> None:
-    box.add(".hidden/a.flac")
-    box.add("b.flac.part")
-    assert counts(box.some(".hidden/a.flac", "b.flac.part", ".hidden")) == {}
 
 
 def test_a_root_that_is_replaced_during_the_scan_marks_nothing_missing(
@@ -985,11 +894,6 @@ def test_a_failing_database_is_told_as_such(box: Box) -> None:
         connection.execute("DROP TABLE library_files")
     with pytest.raises(DatabaseError):
         box.quick()
-
-
-def test_a_moment_that_is_no_number_is_refused(box: Box) -> None:
-    with pytest.raises(UsageError):
-        box.since(float("nan"))
 
 
 def test_a_link_into_another_library_is_not_followed(tmp_path: Path) -> None:
