@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from psm import wording
 from psm.progress import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LOG_EVERY_S = 30.0
+counted = wording.counted
 _JOINERS = "\u200c\u200d"
 
 
@@ -54,11 +56,6 @@ def lines(messages: Iterable[str]) -> None:
     """Several lines of the result."""
     for message in messages:
         line(message)
-
-
-def counted(number: int, thing: str, things: str | None = None) -> str:
-    """ "1 file", "2,000 files"; ``things`` where the plural is more than an s."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def as_json(document: Any) -> None:

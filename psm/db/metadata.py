@@ -25,6 +25,14 @@ def delete(connection: sqlite3.Connection, key: str) -> None:
     connection.execute("DELETE FROM metadata WHERE key = ?", (key,))
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that is another one once anyone else, in this process or another, has committed. Costs next to nothing.
+
+    It can only be compared with what the same connection said before.
+    """
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 def generation(connection: sqlite3.Connection, table: Table) -> int:
     """How often ``table`` changed in a way that a later stage can see."""
     return int(get(connection, f"generation:{table}") or 0)
