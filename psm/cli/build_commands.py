@@ -1,21 +1,38 @@
 """``psm build``."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psm.cli.app import app
-from psm.cli.session import JsonOption, exit_code, session, stoppable
+from psm.cli.following import refuse_beside_watch
+from psm.cli.session import JsonOption, Session, exit_code, session, stoppable
+from psm.cli.watching import (
+    DebounceOption,
+    IntervalOption,
+    MaxWaitOption,
+    NoDebounceOption,
+    PollOption,
+    printer,
+    run_until_stopped,
+    watch_settings,
+)
 from psm.errors import ExitCode
 
 if TYPE_CHECKING:
+    from psm.config import Config
     from psm.services.pipeline import BuildResult
 
 _GRAVEST_FIRST = (ExitCode.INTERRUPTED, ExitCode.REFUSED, ExitCode.FAILED)
 
 
-@app.command(epilog="Examples:  psm build --library ~/Music --playlists ~/playlists  ·  psm build  ·  psm build --full")
+@app.command(
+    epilog="Examples:  psm build --library ~/Music --playlists ~/playlists  ·  psm build  ·  psm build --watch  ·  "
+    "psm build --full"
+)
 def build(
     context: typer.Context,
     library: Annotated[
@@ -31,17 +48,40 @@ def build(
     accept_missing: Annotated[
         bool, typer.Option("--accept-missing", help="Mark missing what is gone, however much it is.")
     ] = False,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch",
+            help="Keep running, and follow every change; without, library.watch.enabled decides.",
+        ),
+    ] = None,
+    debounce: DebounceOption = None,
+    no_debounce: NoDebounceOption = False,
+    max_wait: MaxWaitOption = None,
+    poll: PollOption = None,
+    interval: IntervalOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring everything up to date: scan, take playlists in, match, export, report.
+    """Bring everything up to date: scan, take playlists in, match, export, report; once, or for good (--watch).
 
     Each stage runs only when what it goes by has changed.
     """
+    chosen = session(context)
+    settings = partial(
+        watch_settings, debounce=debounce, no_debounce=no_debounce, max_wait=max_wait, poll=poll, interval=interval
+    )
+    config = chosen.config(**settings(watch=True))
+    once = {"--full": full, "--accept-missing": accept_missing}
+    if watch:
+        refuse_beside_watch(once)
+    folders, paths = library or (), playlists or ()
+    if watch or (watch is None and config.library.watch.enabled and not any(once.values())):
+        left_out = {"playlists": no_pull and not paths, "export": no_export, "report": no_report}
+        raise typer.Exit(_watch(chosen, config, folders, paths, left_out=left_out, as_json=json))
+    settings(watch=False)  # says what needs --watch
     from psm.cli import render
     from psm.services import pipeline
 
-    chosen = session(context)
-    config = chosen.config()
     with (
         chosen.database(config) as db,
         stoppable() as stop,
@@ -50,8 +90,8 @@ def build(
         result = pipeline.build(
             db,
             config,
-            library_folders=library or (),
-            playlist_paths=playlists or (),
+            library_folders=folders,
+            playlist_paths=paths,
             full=full,
             pull_playlists=not no_pull,
             export=not no_export,
@@ -64,6 +104,33 @@ def build(
     if json or not (chosen.quiet and result.nothing_to_do):
         show_build(result, as_json=json)
     raise typer.Exit(build_exit_code(result))
+
+
+def _watch(
+    chosen: Session,
+    config: "Config",
+    folders: Sequence[Path],
+    playlists: Sequence[Path],
+    *,
+    left_out: Mapping[str, bool],
+    as_json: bool,
+) -> int:
+    from psm.cli import render
+    from psm.services.following import StageFollower
+    from psm.services.pipeline import prepare_to_watch
+    from psm.services.stages import Stage
+    from psm.services.watch_service import LibraryWatcher
+
+    stages = {stage for stage in Stage if not left_out.get(stage.value)}
+    with chosen.database(config) as db, stoppable() as stop:
+        for sentence in prepare_to_watch(
+            db, config, library_folders=folders, playlist_paths=playlists, on_wait=render.waiting
+        ):
+            render.note(sentence)
+        listener = printer(as_json=as_json, stop=stop)
+        follower = StageFollower(db, config, stages=stages, on_event=listener)
+        watcher = LibraryWatcher(db, config, lambda _: follower.wake(), what="psm build --watch", on_event=listener)
+        return run_until_stopped([watcher, follower], stop)
 
 
 def build_exit_code(result: "BuildResult") -> int:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from psm.cli.app import app
+from psm.cli.following import follow, refuse_beside_watch
 from psm.cli.session import JsonOption, Session, exit_code, session, stoppable
+from psm.cli.watching import WatchOption
 from psm.config import Config, ExportConfig, ExportMode, ExportProfile, PlaylistFormat
 from psm.errors import ExitCode, UsageError
 
@@ -22,7 +24,7 @@ _ONE_OFF = "export"
 
 @app.command(
     epilog="Examples:  psm export  ·  psm export --profile car --mode mirrored  ·  psm export --to ~/playlists  ·  "
-    "psm export --verify"
+    "psm export --verify  ·  psm export --watch"
 )
 def export(
     context: typer.Context,
@@ -38,6 +40,7 @@ def export(
     verify: Annotated[
         bool, typer.Option("--verify", help="Write nothing: check that every line leads to a file.")
     ] = False,
+    watch: WatchOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write the playlists for the players.
@@ -47,6 +50,13 @@ def export(
     """
     run = session(context)
     config = run.config()
+    if watch:
+        from psm.services.stages import Stage
+
+        given = {"--profile": bool(profile), "--to": to is not None, "--mode": mode is not None}
+        refuse_beside_watch({**given, "--format": format is not None, "--overwrite": overwrite, "--verify": verify})
+        with_flags(config.export)
+        raise typer.Exit(follow(run, config, {Stage.EXPORT}, as_json=json))
     cfg = with_flags(config.export, names=profile or (), to=to, mode=mode, file_format=format)
     if verify:
         raise typer.Exit(_verify(run, config, _named(cfg, profile or () if to is None else ()), as_json=json))

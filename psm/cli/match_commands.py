@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psm.cli.app import app
+from psm.cli.following import follow, refuse_beside_watch
 from psm.cli.session import JsonOption, Session, exit_code, session, stoppable
+from psm.cli.watching import WatchOption
 
 if TYPE_CHECKING:
     from psm.config import Config
@@ -23,19 +25,25 @@ _Track = Annotated[
 _FILE_HELP = "A path, absolute or from here or from a library's root, or the file's id in psm files."
 
 
-@app.command(epilog="Examples:  psm match  ·  psm match --full  ·  psm match --json")
+@app.command(epilog="Examples:  psm match  ·  psm match --full  ·  psm match --watch  ·  psm match --json")
 def match(
     context: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Match every track again, not only what changed.")] = False,
+    watch: WatchOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Find a file for every track of the playlists."""
+    """Find a file for every track of the playlists, once or whenever something changed (--watch)."""
+    chosen = session(context)
+    config = chosen.config()
+    if watch:
+        from psm.services.stages import Stage
+
+        refuse_beside_watch({"--full": full})
+        raise typer.Exit(follow(chosen, config, {Stage.MATCH}, as_json=json))
     from psm.cli import match_render, render
     from psm.services.matching import match_tracks
     from psm.services.overrides import sync
 
-    chosen = session(context)
-    config = chosen.config()
     with chosen.database(config) as db, stoppable() as stop, render.progress(quiet=chosen.quiet or json) as progress:
         overrides = sync(db, config.folder, now=time.time())
         result = match_tracks(db, config.match, full=full, progress=progress, stop=stop)

@@ -7,28 +7,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from psm.cli.app import app
+from psm.cli.following import follow, refuse_beside_watch
 from psm.cli.session import JsonOption, exit_code, session, stoppable
+from psm.cli.watching import WatchOption
 from psm.errors import ExitCode
 
 if TYPE_CHECKING:
     from psm.report import ReportResult
 
 
-@app.command(epilog="Examples:  psm report  ·  psm report --to ~/Desktop  ·  psm report --json")
+@app.command(epilog="Examples:  psm report  ·  psm report --to ~/Desktop  ·  psm report --watch  ·  psm report --json")
 def report(
     context: typer.Context,
     to: Annotated[Path | None, typer.Option(help="Write to this folder, just this once.", metavar="FOLDER")] = None,
+    watch: WatchOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write the page that says what is missing, unsure, there twice or badly tagged.
 
     It comes as HTML, which works in any browser without a network, as CSV for spreadsheets, and as JSON.
     """
+    run = session(context)
+    config = run.config()
+    if watch:
+        from psm.services.stages import Stage
+
+        refuse_beside_watch({"--to": to is not None})
+        raise typer.Exit(follow(run, config, {Stage.REPORT}, as_json=json))
     from psm.cli import render
     from psm.report import write_report
 
-    run = session(context)
-    config = run.config()
     cfg = config.report if to is None else replace(config.report, folder=to.expanduser().absolute())
     with run.database(config) as db, stoppable() as stop, render.progress(quiet=run.quiet or json) as progress:
         result = write_report(db, cfg, progress=progress, stop=stop, one_off=to is not None)

@@ -74,7 +74,8 @@ class StageFollower:
     """Follows the database and the playlists, and runs ``stages``. Can be stopped, and started again.
 
     ``on_event`` hears what happened, in the follower's thread. ``wake_at_start``: what is due at the start runs at
-    once, not only when something changes.
+    once, not only when something changes. ``announce``: it says when it is ready and when it ends; beside a library's
+    watcher, that one does.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class StageFollower:
         stages: Collection[Stage] = ALL_STAGES,
         on_event: Callable[[WatchEvent], None] = ignore_event,
         wake_at_start: bool = True,
+        announce: bool = False,
         run: RunStages = run_in_child,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
@@ -94,6 +96,7 @@ class StageFollower:
         self._stages = frozenset(stages)
         self._on_event = on_event
         self._wake_at_start = wake_at_start
+        self._announce = announce
         self._run_stages = run
         self._clock = clock
         self._wall = wall
@@ -159,6 +162,9 @@ class StageFollower:
 
     def _follow(self) -> None:
         try:
+            if self._announce:
+                names = " and ".join(stage.value for stage in Stage if stage in self._stages)
+                self._telling.say(WatchEventKind.READY, f"Following the database: {names}.")
             while not self._stopping.is_set():
                 self.turn()
                 self._woken.wait(self._pause())
@@ -170,6 +176,8 @@ class StageFollower:
             if self._playlists is not None:
                 self._playlists.stop()
             self._ended.set()
+            if self._announce:
+                self._telling.say(WatchEventKind.STOPPED, "Stopped following.")
 
     def turn(self) -> None:
         """Looks once whether anything is due, and runs it when it may run. The thread does so each second."""
@@ -191,7 +199,7 @@ class StageFollower:
         if not runnable:
             self._scan_since = None
         elif not self._waits_for_scan(now):
-            self._run(runnable)
+            self._run(self._with_what_follows(runnable, now))
 
     def _finish(self) -> None:
         """The end: what has become due meanwhile runs, without the usual pauses."""
@@ -203,7 +211,7 @@ class StageFollower:
                     self._playlists.look_now(self._end_within_s)
                 runnable = self._schedule.runnable(self._what_is_due(), self._clock(), hurry=True)
                 if runnable and not self._is_time_to_end():
-                    self._run(runnable)
+                    self._run(self._with_what_follows(runnable, self._clock()))
         except PsmError as e:
             self._telling.tell_problems({None: frozenset({str(e)})})
 
@@ -300,6 +308,10 @@ class StageFollower:
         self._schedule.failed(stuck, self._clock())
         self._schedule.settled(self._stages - self._due - {Stage.PLAYLISTS})
         self._left = {stage: left for stage, left in self._left.items() if stage in self._due - stuck}
+
+    def _with_what_follows(self, runnable: frozenset[Stage], now: float) -> frozenset[Stage]:
+        """The other stages too, which may become due by what these do; not those that wait because they failed."""
+        return runnable | self._schedule.runnable(self._stages - {Stage.PLAYLISTS}, now, hurry=True)
 
     def _inputs(self) -> object:
         generations = tuple(metadata.generation(self._db.connection, table) for table in get_args(metadata.Table))

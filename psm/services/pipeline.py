@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psm.config import Config
-from psm.db import Database
+from psm.db import Database, playlist_sources
 from psm.errors import UsageError
 from psm.ingest.library import ScanResult
 from psm.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from psm.providers import provider_for
 from psm.services.libraries import add_library, added_notes, real_folder, shown
 from psm.services.overrides_state import OverridesResult
+from psm.services.playlist_sources import source_path
 from psm.services.playlists import ImportResult, follow, import_playlists
 from psm.services.playlists_file import restore
-from psm.services.scanning import scan
+from psm.services.scanning import scan, take_in
 from psm.services.stages import Stage, run_stages
 
 if TYPE_CHECKING:
@@ -116,6 +118,35 @@ def build(
         duration_s=now() - started,
         stopped=stop.is_set(),
     )
+
+
+def prepare_to_watch(
+    db: Database,
+    config: Config,
+    *,
+    library_folders: Sequence[Path] = (),
+    playlist_paths: Sequence[Path] = (),
+    now: Callable[[], float] = time.time,
+    on_wait: Callable[[str], None] | None = None,
+) -> tuple[str, ...]:
+    """Takes in and remembers what a build that watches is to follow; returns sentences about that.
+
+    The playlists themselves are read by the stages.
+
+    :raises UsageError: when one of the paths is not there, or is no playlist. Nothing is changed then.
+    """
+    folders, files = _playlist_sources(playlist_paths)
+    for file in files:
+        if provider_for(os.fsencode(file)) is None:
+            raise UsageError(f"{shown(file)} has no ending of a playlist that psm reads.")
+    restore(db, config.folder)
+    notes = _add_libraries(db, config, library_folders, now=now, on_wait=on_wait)
+    notes += take_in(db, config, now=now, on_wait=on_wait)
+    follow(db, folders)
+    with db.transaction() as connection:
+        for file in files:
+            playlist_sources.remember_file(connection, source_path(os.fsencode(file)))
+    return tuple(notes)
 
 
 def _playlist_sources(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

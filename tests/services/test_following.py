@@ -246,7 +246,7 @@ def test_an_export_folder_that_was_deleted_is_written_again_at_the_reconcile_int
     box.turn(follower, turns=10)
     shutil.rmtree(box.folder / "exports" / "player")
     box.turn(follower, turns=int(box.config.library.watch.reconcile_interval) + 20)
-    assert box.runs == [{Stage.EXPORT}]
+    assert [event.stages for event in box.events if event.kind is WatchEventKind.STAGES] == [("export",)]
     assert {name: content for name, (content, _, _) in box.exported().items()} == before
 
 
@@ -257,7 +257,7 @@ def test_a_stage_that_fails_is_told_of_once_and_tried_again_with_growing_pauses(
     box.turn(follower, turns=120)
     assert len(box.told(WatchEventKind.ERROR)) == 1
     assert 4 <= len(box.runs) <= 9
-    assert {*box.runs} == {frozenset({Stage.REPORT})}
+    assert all(Stage.REPORT in run for run in box.runs)
     (box.folder / "reports").unlink()
     box.turn(follower, turns=300)
     assert box.told(WatchEventKind.NOTE) == ["Report works again."]
