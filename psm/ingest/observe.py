@@ -249,6 +249,8 @@ class _Look:
 
     def conclude(self, target: bytes) -> None:
         """Looks for the rows of folders that the walk did not come to."""
+        if target in self._walked:
+            self._lose_what_became(target)
         for folder in self._folders_below(target):
             if folder in self._walked or self._is_protected(folder):
                 continue
@@ -261,6 +263,17 @@ class _Look:
                 continue
             for row in self._rows(folder).values():
                 self._lost_on_proof(row)
+
+    def _lose_what_became(self, folder: bytes) -> None:
+        """A file in whose place a folder is now lies outside of what was walked, and is gone all the same."""
+        parent = files.folder_of(folder)
+        row = self._rows(parent).get(folder) if folder else None
+        if row is None:
+            return
+        listing = self.list(parent)
+        name = folder.rpartition(b"/")[2]
+        if listing is not None and listing.error is None and all(name != file for file, _ in listing.looked_at):
+            self._lost(row, on=listing.device)
 
     def _listed(self, folder: FoundFolder) -> bool:
         """Whether something can be concluded from this listing; notes what went wrong."""

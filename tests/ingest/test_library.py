@@ -614,6 +614,16 @@ def test_a_file_that_became_a_folder_is_missing_and_its_content_added(box: Box) 
     assert counts(box.quick()) == {"added": 1, "missing": 1, "unchanged": 1}
 
 
+def test_a_path_of_a_file_that_became_a_folder_is_missing_and_its_content_added(box: Box) -> None:
+    box.add("x/a.flac")
+    box.add("x/b.flac")
+    box.full()
+    (box.root / "x" / "a.flac").unlink()
+    box.add("x/a.flac/1.flac", audio="new")
+    assert counts(box.some("x/a.flac")) == {"added": 1, "missing": 1}
+    assert box.rows().keys() == {"x/a.flac/1.flac", "x/b.flac"}
+
+
 def test_a_root_that_is_replaced_during_the_scan_marks_nothing_missing(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
