@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -71,6 +72,9 @@ class EventSource:
 
         :raises OSError: when the folder cannot be watched at all; ``limit_behind`` tells whether a limit is why.
         """
+        # Said of a folder that appeared while the one above it was being looked through; it harms nothing. But it is
+        # said in the thread that reads the events: where warnings are errors, that thread would end.
+        warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
         with _creating:
             before = _inotify_instances()
             observer = Observer(timeout=_TIMEOUT_S)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import inotify_c
+from watchdog.observers.inotify import InotifyEmitter
 
 from psm.services import event_source
 from psm.services.event_source import EventSource, doubts, limit_behind, limit_reached
@@ -131,6 +132,16 @@ def test_folders_that_appear_are_watched_too(tmp_path: Path) -> None:
         deep.mkdir(parents=True)
         watch.settle(os.fsencode(deep))
         assert watch.source.count_watches() == 4
+
+
+def test_a_folder_that_is_watched_for_the_second_time_makes_no_noise_and_ends_no_thread(tmp_path: Path) -> None:
+    """watchdog comes upon a folder twice when it appears while the one above is looked through, and warns of it."""
+    with watching(tmp_path) as watch:
+        group = next(iter(t for t in threading.enumerate() if isinstance(t, InotifyEmitter)))._inotify
+        assert group is not None
+        group._add_callback(os.fsencode(tmp_path))
+        watch.settle()
+        assert watch.source.is_healthy()
 
 
 @pytest.mark.parametrize("name", [b"music \xff\xe4", "Müsik ♫".encode(), b"new\nline"])
