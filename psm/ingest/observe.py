@@ -293,7 +293,8 @@ class _Look:
             self._note_empty_root()
             return False
         self._walked.add(folder.path)
-        self._terms.on_folder(seen.library, folder.path)
+        if folder.ignored is None:
+            self._terms.on_folder(seen.library, folder.path)
         return True
 
     def _is_protected(self, folder: bytes) -> bool:

@@ -30,7 +30,7 @@ class Terms:
     named in the result. ``read_at_most`` is how many
     files are read; more raise :class:`ScanIsLarge`. ``missing_lately`` is how many files went missing by earlier scans
     of the same watcher, by library: they count against the limit of what may go missing at once (rule 1). ``on_folder``
-    hears of each folder that was walked.
+    hears of each folder that was walked, and is not ignored.
     """
 
     is_finished: Callable[[Library, bytes, FileStat], bool] = _always

@@ -274,6 +274,16 @@ def test_each_folder_that_was_walked_is_told_of_once(box: Box) -> None:
     assert sorted(told) == [b"a", b"a/deep"]
 
 
+def test_folders_that_are_ignored_are_not_told_of(box: Box) -> None:
+    for name in ("a/1.flac", "quiet/2.flac"):
+        box.add(name)
+    (box.root / "quiet" / ".nomedia").touch()
+    (box.root / "link").symlink_to(box.root / "a")
+    told: list[bytes] = []
+    box.some("", terms=Terms(on_folder=lambda _, path: told.append(path)))
+    assert sorted(told) == [b"", b"a"]
+
+
 def test_a_folder_that_is_not_there_is_not_told_of(box: Box) -> None:
     box.add("a/1.flac")
     box.add("b/2.flac")
