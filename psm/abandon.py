@@ -2,9 +2,9 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from psm.progress import StopSignal
 
@@ -52,6 +52,35 @@ def abandonable(items: Iterable[T], *, stop: StopSignal, buffer: int = 64) -> It
             yield item  # type: ignore[misc]
     finally:
         given_up.set()
+
+
+class Question(Generic[T]):
+    """Something that is asked of a drive that may hang, in a thread that is left behind then.
+
+    ``ask`` raises nothing: what it would tell so is a part of its answer.
+    """
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._answers: list[T] = []
+        self._is_over = threading.Event()
+        threading.Thread(target=self._run, name="psm-ask", daemon=True).start()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether ``ask`` came back."""
+        return self._is_over.is_set()
+
+    def answer(self, *, within_s: float = 0.0) -> T | None:
+        """The answer; None when there is none after that time."""
+        self._is_over.wait(within_s)
+        return self._answers[0] if self._answers else None
+
+    def _run(self) -> None:
+        try:
+            self._answers.append(self._ask())
+        finally:
+            self._is_over.set()
 
 
 @dataclass(frozen=True, slots=True)

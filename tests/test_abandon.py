@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from psm.abandon import abandonable
+from psm.abandon import Question, abandonable
 from psm.progress import NeverStop
 
 
@@ -57,3 +57,17 @@ def test_a_consumer_that_leaves_early_ends_the_producer() -> None:
         producer.join(timeout=60)
         assert not producer.is_alive()
     assert len(produced) < 10
+
+
+def test_a_question_is_answered_when_the_drive_answers_and_nobody_has_to_wait() -> None:
+    released = threading.Event()
+
+    def ask() -> str:
+        released.wait(timeout=60)
+        return "here"
+
+    question = Question(ask)
+    assert (question.is_answered, question.answer()) == (False, None)
+    released.set()
+    assert question.answer(within_s=60) == "here"
+    assert question.is_answered

@@ -8,6 +8,7 @@ changed is looked up by files that are where they were.
 
 import errno
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
@@ -27,6 +28,9 @@ from psm.progress import NeverStop, StopSignal
 _CACHED_FOLDERS = 64
 _SAMPLES = 32
 
+ANSWER_S = 5.0
+"""How long a network drive may take to answer a scan that was not asked to look there."""
+
 T = TypeVar("T")
 
 
@@ -41,7 +45,11 @@ class Finding(Enum):
 
 
 class Ground:
-    """One library's folders as they are now. Asks the disk, never for ever, and writes nothing."""
+    """One library's folders as they are now. Asks the disk, never for ever, and writes nothing.
+
+    ``answer_within_s`` is how many seconds a network drive has for each answer; without it, it is waited for until
+    ``stop``. One that took longer is not asked again, and nothing can be said about its files.
+    """
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class Ground:
         *,
         others: Collection[bytes] = (),
         stop: StopSignal = NeverStop(),
+        answer_within_s: float | None = None,
     ) -> None:
         self.library = library
         self.others = others
@@ -64,6 +73,8 @@ class Ground:
         self._db = db
         self._policy = policy
         self._stop = stop
+        self._answer_within_s = answer_within_s
+        self._is_silent = False
         self._identity: tuple[int, int] | None = None
         self._alive: dict[int, set[int]] = {}
         self._sampled: set[int] = set()
@@ -85,7 +96,14 @@ class Ground:
         """What ``ask`` finds on the disk; None when it was stopped while a network drive did not answer."""
         if not self.network:
             return ask()
-        return next(abandonable((ask() for _ in (0,)), stop=self._stop), None)
+        if self._answer_within_s is None:
+            return _answer(ask, self._stop)
+        if self._is_silent:
+            return None
+        patience = _Patience(self._stop, self._answer_within_s)
+        found = _answer(ask, patience)
+        self._is_silent = found is None and patience.is_over
+        return found
 
     def find(self, row: KnownFile) -> Finding:
         """Where the file of a present row is now."""
@@ -180,6 +198,26 @@ class Ground:
         return self._listings[folder]
 
 
+class Grounds(dict[int, Ground]):
+    """Those of all libraries, by id; each is made when it is first asked for.
+
+    A scan that was not asked to look at a library looks at it only when a file may be from there: so the dead drive of
+    one library does not hold up the scan of another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._prepared: dict[int, Callable[[], Ground]] = {}
+
+    def prepare(self, library: Library, make: Callable[[], Ground]) -> None:
+        """Says how that of a library is made."""
+        self._prepared[library.id] = make
+
+    def __missing__(self, library_id: int) -> Ground:
+        ground = self[library_id] = self._prepared[library_id]()
+        return ground
+
+
 class Whereabouts:
     """Where the file of any row is now, in every library, as far as a scan knows or can find out."""
 
@@ -204,6 +242,25 @@ class Whereabouts:
         if row.id not in self._found:
             self._found[row.id] = self._grounds[row.library_id].find(row)
         return self._found[row.id]
+
+
+class _Patience:
+    """A stop signal that is also set when the time is over."""
+
+    def __init__(self, stop: StopSignal, seconds: float) -> None:
+        self._stop = stop
+        self._until = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def is_set(self) -> bool:
+        return self.is_over or self._stop.is_set()
+
+
+def _answer(ask: Callable[[], T], stop: StopSignal) -> T | None:
+    return next(abandonable((ask() for _ in (0,)), stop=stop), None)
 
 
 def _identity_of(root: bytes) -> tuple[int, int] | OSError:

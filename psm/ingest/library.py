@@ -15,13 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from psm.abandon import abandonable
 from psm.config import LibraryConfig
 from psm.db import Connection, Database, explained, files, libraries, metadata
 from psm.db.files import KnownFile
 from psm.errors import UsageError
 from psm.filesystems import filesystem_of
 from psm.ingest.files import FoundFile
-from psm.ingest.ground import Finding, Ground, Whereabouts
+from psm.ingest.ground import ANSWER_S, Finding, Ground, Grounds, Whereabouts
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.moves import Observed, pair_moves
 from psm.ingest.observe import Observation, ToRead, observe
@@ -205,7 +206,7 @@ class _Scan:
         self._at = now()
         self._counts = _Counts()
         self._generation: int | None = None
-        self._grounds: dict[int, Ground] = {}
+        self._grounds = Grounds()
         self._where = Whereabouts(self._grounds)
         self._unsettled: list[_ReadFile] = []
         self._alone: set[str] = set()
@@ -219,12 +220,12 @@ class _Scan:
         ):
             started = self._now()
             known = libraries.all_libraries(self._db.connection)
-            targets = choose_targets(known, paths)
+            targets = self._choose(known, paths)
             self._at = max([started, *last_scans(self._db.connection)])
             policy = IgnorePolicy(self._cfg.ignored)
             for library in known:
-                others = [other.root for other in known if other != library]
-                self._grounds[library.id] = Ground(self._db, library, policy, others=others, stop=self._stop)
+                patience_s = None if library in targets else ANSWER_S
+                self._grounds.prepare(library, partial(self._ground, library, known, policy, patience_s))
             seen = self._look(targets, policy)
             self._read(seen)
             self._gather_strays()
@@ -252,6 +253,18 @@ class _Scan:
             unfinished=tuple(counts.unfinished),
             missing_by_library=counts.missing_by_library,
         )
+
+    def _choose(self, known: Sequence[Library], paths: Sequence[Path] | None) -> dict[Library, list[bytes]]:
+        """What to look at; nothing when it was stopped before a network drive had told where its links lead."""
+        if paths is None or all(filesystem_of(library.root).is_local for library in known):
+            return choose_targets(known, paths)
+        return next(abandonable((choose_targets(known, paths) for _ in (0,)), stop=self._stop), {})
+
+    def _ground(
+        self, library: Library, known: Collection[Library], policy: IgnorePolicy, patience_s: float | None
+    ) -> Ground:
+        others = [other.root for other in known if other != library]
+        return Ground(self._db, library, policy, others=others, stop=self._stop, answer_within_s=patience_s)
 
     # Looking
 

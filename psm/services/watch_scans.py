@@ -1,14 +1,19 @@
 """The scans of a watcher: small ones in its own process, large ones in another, and none that a dead drive can hold."""
 
 import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from psm.abandon import Question
 from psm.config import Config, LibraryConfig
 from psm.db import Database
+from psm.errors import Interrupted
 from psm.ingest.library import ScanResult, any_long_missing, scan_specific_files
 from psm.ingest.targets import join
 from psm.ingest.terms import ScanIsLarge, Terms
@@ -16,14 +21,17 @@ from psm.models import FileStat, Library
 from psm.progress import Progress, ProgressCallback, StopSignal
 from psm.services.child import run_in_child
 from psm.services.growth import is_quiet
-from psm.services.watched_root import WatchedRoot
+from psm.services.watched_root import ANSWER_S, WatchedRoot
 
 READ_HERE = 200
 """So many files are read in the watcher's own process: what that leaves behind in memory stays small, and a process of
 its own would take longer to start."""
 
 STALLED_S = 60.0
-"""How long a scan of a network drive may make no step before the drive is taken for hung."""
+"""How long a scan of a network drive may make no step before the drive is taken for hung, though it answers."""
+
+_SLOW_S = 3.0
+"""After so long without a step the drive is asked whether it is there: a hung one holds up the other libraries."""
 
 LOSSES_LAST_S = 600.0
 """For how long files that went missing count against the limit of what may go missing at once."""
@@ -84,7 +92,7 @@ class WatchScans:
 
         :raises PsmError: when the database cannot be written, or a path belongs to no library any more.
         """
-        guard = _Guard(stop, self._clock, patient=not any(root.is_network for root in batch))
+        guard = _Guard(stop, self._clock, [root.path for root in batch if root.is_network])
         paths = [Path(os.fsdecode(join(root.library.root, path))) for root, paths in batch.items() for path in paths]
         losses = self._losses.counts(self._clock())
         in_child = False
@@ -107,16 +115,21 @@ class WatchScans:
         except ScanIsLarge:
             in_child = True
             guard.step()
-            result = run_in_child(
-                scan_apart,
-                self._db,
-                self._config,
-                paths,
-                losses=losses,
-                open_files=frozenset(join(root.library.root, path) for root in batch for path in root.open_files),
-                progress=step,
-                stop=guard,
-            )
+            try:
+                result = run_in_child(
+                    scan_apart,
+                    self._db,
+                    self._config,
+                    paths,
+                    losses=losses,
+                    open_files=frozenset(join(root.library.root, path) for root in batch for path in root.open_files),
+                    progress=step,
+                    stop=guard,
+                )
+            except Interrupted:  # it hung so that it had to be killed
+                if not guard.stalled:
+                    raise
+                result = ScanResult(complete=False, stopped=True)
         self._losses.add(result.missing_by_library, self._clock())
         return Done(result, in_child, guard.stalled)
 
@@ -182,20 +195,42 @@ class Deadline:
 
 
 class _Guard:
-    """The stop signal of a scan that may hang: set when it should stop, or when it has made no step for too long."""
+    """The stop signal of a scan that may hang: set when it should stop, or when one of ``drives`` does not answer.
 
-    def __init__(self, stop: StopSignal, clock: Callable[[], float], *, patient: bool) -> None:
+    ``drives`` are the folders on network drives that are scanned. A slow one is waited for, as long as it says how much
+    room it has: systems keep no copy of that answer, as they do of folders.
+    """
+
+    def __init__(self, stop: StopSignal, clock: Callable[[], float], drives: Sequence[bytes]) -> None:
         self.stalled = False
         self._stop = stop
         self._clock = clock
-        self._patient = patient
+        self._drives = drives
         self._last = clock()
+        self._questions: list[Question[bool]] = []
+        self._asked_at = 0.0
 
     def step(self) -> None:
         """The scan got on."""
         self._last = self._clock()
 
     def is_set(self) -> bool:
-        if not self._patient and self._clock() - self._last > STALLED_S:
-            self.stalled = True
+        if self._drives and not self.stalled and self._clock() - self._last > _SLOW_S:
+            self.stalled = self._clock() - self._last > STALLED_S or not self._answers()
         return self.stalled or self._stop.is_set()
+
+    def _answers(self) -> bool:
+        """Whether all drives do, as far as is known: False when one took too long."""
+        now = self._clock()
+        if all(question.is_answered for question in self._questions):
+            if not self._questions or now - self._asked_at > _SLOW_S:
+                self._asked_at = now
+                self._questions = [Question(partial(_says_anything, drive)) for drive in self._drives]
+            return True
+        return now - self._asked_at <= ANSWER_S
+
+
+def _says_anything(drive: bytes) -> bool:
+    with suppress(OSError):
+        shutil.disk_usage(drive)
+    return True

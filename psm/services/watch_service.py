@@ -157,7 +157,7 @@ class DebouncedLibraryWatcher(FileSystemEventHandler):
     def _may_be_a_folder(self, path: bytes, kind: str) -> bool:
         """Links come as files; and Windows does not know what it was that was deleted."""
         if kind == EVENT_TYPE_DELETED:
-            return path in self._root.links or os.name == "nt"
+            return self._root.is_link(path) or os.name == "nt"
         return kind == EVENT_TYPE_CREATED and os.path.islink(join(self._root.library.root, path))
 
 
@@ -289,12 +289,18 @@ class LibraryWatcher:
             self._tick(now)
         if now < self._retry_at:
             return
-        for watched in self._roots:
-            if not watched.root.is_offline and watched.root.pass_at <= now and not self._stopping.is_set():
-                self._pass(watched)
-        self._take_in({w.root: w.root.take(self._clock()) for w in self._roots})
+        for together in self._by_patience():
+            for watched in together:
+                if not watched.root.is_offline and watched.root.pass_at <= now and not self._stopping.is_set():
+                    self._pass(watched)
+            self._take_in({w.root: w.root.take(self._clock()) for w in together})
         self._forget_long_missing(now)
         self._tell_when_ready()
+
+    def _by_patience(self) -> list[list[Watched]]:
+        """What is scanned together: the local drives first, because a network drive may hang, each of those alone."""
+        local = [w for w in self._roots if not w.root.is_network]
+        return [local, *([w] for w in self._roots if w.root.is_network)]
 
     def _tell_when_ready(self) -> None:
         """Says once that all is known that changed before the start. What was written just then is waited for, what
@@ -470,9 +476,12 @@ class LibraryWatcher:
 
     def _flush(self) -> None:
         """The last scan: of all that is pending, as far as the time goes."""
-        pending = {w.root: paths for w in self._roots if not w.root.is_offline and (paths := w.root.take_all())}
-        if not pending:
-            return
+        for together in self._by_patience():
+            pending = {w.root: paths for w in together if not w.root.is_offline and (paths := w.root.take_all())}
+            if pending:
+                self._flush_some(pending)
+
+    def _flush_some(self, pending: Batch) -> None:
         for root in pending:
             root.hurry()
         try:

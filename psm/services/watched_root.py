@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from watchdog.events import FileSystemEventHandler
 
+from psm.abandon import Question
 from psm.config import LibraryConfig, Polling
 from psm.filesystems import FileSystem, filesystem_of, mounts_below
-from psm.ingest.ignore import IgnorePolicy
+from psm.ingest.ignore import IgnorePolicy, parents
 from psm.ingest.targets import join
 from psm.models import FileStat, Library
 from psm.services.change_buffer import ChangeBuffer
@@ -36,15 +36,18 @@ POLLED_QUIET_S = 2.0
 ANSWER_S = 10.0
 """How long a network drive may take to answer before it is taken for hung."""
 
+_AT_ONCE_S = 0.2
+"""How long the answer of a network drive is waited for; one that comes later is taken at the next look."""
+
+_AHEAD_S = 2.0
+"""How long before a look at all of a network drive it is asked whether it is there: in between it is left in peace."""
+
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0
 """After so long without trouble, the pause before a restart is the first one again."""
 _PASSES_APART = 20
 """A poller sleeps at least so many times as long as a look takes."""
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +128,22 @@ class WatchedRoot:
         self._choice = Choice(events=False, polls=False)
         self._limit: str | None = None
         self._identity: tuple[int, int] | None = None
+        self._place = self.path
+        """The real path. The root may have become a link, and watchdog watches a link itself."""
+        self._found_links: dict[bytes, bytes] = {}
+        """Those of the look that is under way."""
+        self._own_folders = 0
+        """How many of the folders do not lie behind a link."""
         self._mounts: tuple[bytes, ...] = ()
         self._network = False
+        self._filesystem: FileSystem | None = None
         self._look_at = 0.0
         self._restart_at: float | None = None
         self._pause_s = _FIRST_PAUSE_S
         self._steady_from = 0.0
-        self._asking: threading.Thread | None = None
+        self._question: Question[tuple[tuple[int, int], bool] | str] | None = None
+        self._asked_at = 0.0
+        self._marker_question: Question[list[bytes]] | None = None
         self._walked: set[bytes] | None = None
 
     # What watchdog's threads tell
@@ -238,11 +250,15 @@ class WatchedRoot:
         with self._lock:
             return self._growth.open_files
 
+    def is_link(self, path: bytes) -> bool:
+        """Whether a path is that of a link that is followed, or was one at the last look."""
+        return path in self.links or path in self._found_links
+
     def begin_pass(self) -> None:
         """A look at the whole root begins."""
         self._walked = set()
-        self.links = {}
-        self.folders = 0
+        self._found_links = {}
+        self.folders = self._own_folders = 0
 
     def note_folder(self, path: bytes) -> None:
         """The pass came to a folder."""
@@ -252,25 +268,30 @@ class WatchedRoot:
         if self._config.follow_symlinks and not self._network:
             native = join(self.library.root, path)
             if path and os.path.islink(native):
-                self.links[path] = os.path.realpath(native)
+                self._found_links[path] = os.path.realpath(native)
+        self._own_folders += path not in self._found_links and self._found_links.keys().isdisjoint(parents(path))
 
     def end_pass(self, now: float, *, took_s: float, complete: bool) -> None:
         """The look at the whole root is over. ``took_s`` is how long it took, in seconds."""
         self._walked = None
-        interval = self._config.watch.reconcile_interval
-        if self._choice.polls or self._source is None:
-            interval = min(interval, self._config.watch.polling_interval)
-        self.pass_at = now + max(interval, _PASSES_APART * took_s)
         if complete:
+            self.links = self._found_links
             self._watch_links()
             self._check_watches()
+        interval = self._config.watch.reconcile_interval
+        if self.mode is not RootMode.EVENTS:
+            interval = min(interval, self._config.watch.polling_interval)
+        self.pass_at = now + max(interval, _PASSES_APART * took_s)
 
     def markers(self) -> list[bytes]:
         """The files in the root by which somebody asks whether changes are seen: what events would tell of."""
         if self._source is not None or self.is_offline:
             return []
-        found = self._ask(lambda: _markers_in(self.path))
-        return found if isinstance(found, list) else []
+        if not self._network:
+            return _markers_in(self.path)
+        if self._marker_question is None or self._marker_question.is_answered:
+            self._marker_question = Question(lambda: _markers_in(self.path))
+        return self._marker_question.answer(within_s=_AT_ONCE_S) or []
 
     def away(self, problem: str, now: float) -> None:
         """The root cannot be looked at: it is waited for, and nothing is concluded."""
@@ -280,10 +301,13 @@ class WatchedRoot:
 
     def supervise(self, now: float) -> None:
         """Looks whether the root is there, the same, and truly watched; mends what is not."""
-        if (self._network or self.is_offline) and now < self._look_at:
+        if self.is_offline and now < self._look_at:
             return
-        found = self._look()
-        if isinstance(found, str):
+        found = self._look(now)
+        if found is None:
+            # It is not scanned before it has answered.
+            self.pass_at = max(self.pass_at, now + _AHEAD_S)
+        elif isinstance(found, str):
             self._go_offline(found, now)
         elif self._identity != found or self.is_offline:
             self._arrive(found, now)
@@ -294,50 +318,55 @@ class WatchedRoot:
         """Stops watching; what is noted stays."""
         self._drop_source()
 
-    def _look(self) -> tuple[int, int] | str:
-        """The identity of the root, or why it has none."""
-        self._network = not filesystem_of(self.path).is_local
-        if not self._network:
-            return self._look_now()
-        found = self._ask(self._look_now)
-        return found if found is not None else f"{filesystem_of(self.path).type} does not answer"
+    def _look(self, now: float) -> tuple[int, int] | str | None:
+        """The identity of the root, or why it has none; None when a network drive has not answered yet."""
+        filesystem = filesystem_of(self.path)
+        if filesystem.is_local:
+            self._network, self._question = False, None
+            return self._judged(self._look_now())
+        known = self._identity if self._network and filesystem == self._filesystem else None
+        self._network, self._filesystem = True, filesystem
+        if self._question is None:
+            if known is not None and now < self.pass_at - _AHEAD_S:
+                return known
+            self._question, self._asked_at = Question(self._look_now), now
+        found = self._question.answer(within_s=_AT_ONCE_S if now == self._asked_at else 0.0)
+        if self._question.is_answered:
+            self._question = None
+        elif now - self._asked_at > ANSWER_S:
+            return f"{filesystem.type} does not answer"
+        return None if found is None else self._judged(found)
 
-    def _look_now(self) -> tuple[int, int] | str:
+    def _judged(self, found: tuple[tuple[int, int], bool] | str) -> tuple[int, int] | str:
+        """What a look found, with what the database says of it: asked in the thread that owns the connection."""
+        if isinstance(found, str):
+            return found
+        identity, is_empty = found
+        return (
+            "its folder is empty, as that of a drive that is not mounted"
+            if is_empty and self._has_files()
+            else identity
+        )
+
+    def _look_now(self) -> tuple[tuple[int, int], bool] | str:
+        """The identity of the root, and whether one that came just now holds nothing of interest."""
         try:
             found = os.stat(self.path)
             if not stat.S_ISDIR(found.st_mode):
                 return "it is no folder"
-            if self._identity != (found.st_dev, found.st_ino) or self.is_offline:
-                names = os.listdir(self.path)
-                if self._looks_unmounted(names):
-                    return "its folder is empty, as that of a drive that is not mounted"
+            identity = (found.st_dev, found.st_ino)
+            is_new = self._identity != identity or self.is_offline
+            return identity, is_new and self._looks_empty(os.listdir(self.path))
         except OSError as e:
             return e.strerror or str(e)
-        return found.st_dev, found.st_ino
 
-    def _looks_unmounted(self, names: list[bytes]) -> bool:
-        return all(self._policy.reason(n, is_folder=True) is not None for n in names) and self._has_files()
-
-    def _ask(self, ask: Callable[[], T]) -> T | None:
-        """Asks a drive that may hang, in a thread that is left behind then; None when it did not answer."""
-        if self._asking is not None and self._asking.is_alive():
-            return None
-        answers: list[T] = []
-        answered = threading.Event()
-
-        def wait() -> None:
-            try:
-                answers.append(ask())
-            finally:
-                answered.set()
-
-        self._asking = threading.Thread(target=wait, name="psm-ask", daemon=True)
-        self._asking.start()
-        answered.wait(ANSWER_S)
-        return answers[0] if answers else None
+    def _looks_empty(self, names: list[bytes]) -> bool:
+        return all(self._policy.reason(name, is_folder=True) is not None for name in names)
 
     def _go_offline(self, problem: str, now: float) -> None:
-        self._look_at = now + (min(self._config.watch.polling_interval, _LONGEST_PAUSE_S) if self._network else 1.0)
+        pause_s = min(self._config.watch.polling_interval, _LONGEST_PAUSE_S)
+        # One that was asked already, or of which the table of mounts tells, costs nothing.
+        self._look_at = now + (pause_s if self._network and self._question is None else 1.0)
         if self.is_offline and self.reason == problem:
             return
         self._drop_source()
@@ -348,9 +377,10 @@ class WatchedRoot:
     def _arrive(self, identity: tuple[int, int], now: float) -> None:
         was_there = self.mode is not RootMode.STARTING
         self._identity = identity
-        self._mounts = mounts_below(self.path)
-        self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         self._network = not filesystem_of(self.path).is_local
+        self._place = self.path if self._network else os.path.realpath(self.path)
+        self._mounts = mounts_below(self._place)
+        self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         if was_there:
             self._say(self, f"Library {self.library.name} is there again.")
         self._renew(now)
@@ -359,9 +389,9 @@ class WatchedRoot:
         with self._lock:
             doubt, self._doubt = self._doubt, None
             relook, self._relook = self._relook, False
-        if self._mounts != mounts_below(self.path):
+        if self._mounts != mounts_below(self._place):
             doubt = doubt or "what is mounted in it has changed"
-            self._mounts = mounts_below(self.path)
+            self._mounts = mounts_below(self._place)
             self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         if self._source is not None and not self._source.is_healthy():
             doubt = doubt or "a thread that brought its events has ended"
@@ -408,7 +438,7 @@ class WatchedRoot:
 
     def _start_source(self, now: float) -> str:
         """Starts the events. Returns what keeps them from being all, "" when nothing does."""
-        source = EventSource(self.path, self._make_handler(self, self.path, self.below))
+        source = EventSource(self._place, self._make_handler(self, self._place, self.below))
         try:
             source.start()
         except OSError as e:
@@ -455,14 +485,14 @@ class WatchedRoot:
         if self._source is None:
             return
         watched = self._source.count_watches()
-        left_out = watched is not None and watched < self.folders
+        left_out = watched is not None and watched < self._own_folders
         problem = self._check_limit()
         if problem and self.mode is RootMode.EVENTS and self._polling is not Polling.NEVER:
             self._enter(RootMode.BOTH, problem)
         elif problem != self.reason and self.reason and self.mode is RootMode.BOTH and not self._choice.polls:
             self.doubt("there is room for more watches again")
         elif left_out and not problem:
-            self.doubt(f"only {watched} of {self.folders} folders are watched")
+            self.doubt(f"only {watched} of {self._own_folders} folders are watched")
 
     def _enter(self, mode: RootMode, reason: str) -> None:
         if (mode, reason) == (self.mode, self.reason):
