@@ -46,6 +46,7 @@ _PASSES = 3
 _PASS_S = 10
 """The shortest interval that may be set."""
 
+_YOUNG_S = 2.5
 _TIMEOUT_S = 300.0
 _EVENT_STEP_S = 0.001
 _ASK_S = 0.005
@@ -125,7 +126,8 @@ class Place:
         self.psm("scan", self.root)
 
     def watch(self, *arguments: str, reconcile_s: int | None = None) -> WatchProcess:
-        """Starts a watcher."""
+        """Starts a watcher, when no file is so young that its next change might go unnoticed."""
+        time.sleep(_YOUNG_S)
         setting = {} if reconcile_s is None else {"PSM__LIBRARY__WATCH__RECONCILE_INTERVAL": str(reconcile_s)}
         return WatchProcess(self.psm, *arguments, env=setting)
 
