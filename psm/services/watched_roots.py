@@ -21,6 +21,9 @@ from psm.services.watch_log import WatchLog
 from psm.services.watch_status import WatcherStatus
 from psm.services.watched_root import WatchedRoot
 
+_AGAIN_S = 5.0
+"""How long until a library is tried again that another watcher had."""
+
 
 @dataclass(slots=True, eq=False)
 class Watched:
@@ -67,6 +70,8 @@ class WatchedRoots:
         self._watched: dict[int, Watched] = {}
         self._data_version = -1
         self._generation = -1
+        self._again_at: float | None = None
+        """When to try again what could not be followed: another watcher has a library that is to be watched, say."""
         self._started_at = 0.0
 
     def __iter__(self) -> Iterator[Watched]:
@@ -83,6 +88,7 @@ class WatchedRoots:
         """
         self._started_at = self._wall()
         self._data_version = -1
+        self._again_at = None
         self._generation = metadata.generation(self._db.connection, "libraries")
         chosen = self._chosen()
         if not chosen:
@@ -102,27 +108,34 @@ class WatchedRoots:
     def follow(self) -> None:
         """Takes up what another psm did to the libraries. Asks little of the database as long as nobody wrote to it."""
         version = self._db.connection.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._data_version:
+        is_again = self._again_at is not None and self._clock() >= self._again_at
+        if version == self._data_version and not is_again:
             return
         self._data_version = version
         generation = metadata.generation(self._db.connection, "libraries")
-        if generation == self._generation:
+        if generation == self._generation and not is_again:
             return
-        self._generation = generation
+        # Until all of it is done: what fails on the way is tried again.
+        self._again_at = self._clock() + _AGAIN_S
         wanted = {library.id: (library, below) for library, below in self._chosen()}
         for number, watched in list(self._watched.items()):
             if wanted.get(number) != (watched.root.library, watched.root.below):
                 name = watched.root.library.name
                 self._drop(number)
                 self._log.say(WatchEventKind.NOTE, f"Library {name} is not watched as it was.", library=name)
+        is_held = False
         for number, (library, below) in wanted.items():
             if number not in self._watched:
                 try:
                     self._add(library, below)
                 except LockHeld as e:
+                    is_held = True
                     self._log.error(str(e), about=f"lock of {library.name}", library=library.name)
                 else:
+                    self._log.is_over(f"lock of {library.name}")
                     self._log.say(WatchEventKind.NOTE, f"Library {library.name} is watched now.", library=library.name)
+        self._generation = generation
+        self._again_at = self._clock() + _AGAIN_S if is_held else None
 
     def place_of(self, path: bytes) -> tuple[WatchedRoot, bytes] | None:
         """The root that an absolute path belongs to, and the path relative to its library."""
