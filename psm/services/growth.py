@@ -3,9 +3,10 @@
 Where the system tells of the closing of a file (Linux), one that was written is finished when it was closed. That event
 is lost when it came before the watch began, and files that were linked or moved in never have one. So a file of which
 only its creation was heard, or nothing, is judged by its time: it is finished when it was not written for the quiet
-time. A clock that is ahead (that of a NAS, say) makes such a time worthless; then two looks that long apart must show
-the same size and time. Only the file's time may lie in the future (it was set): the system's own time of its last
-change counts then.
+time. An empty one has a longer time to be filled: nothing is told of a file that was opened and not written yet. A
+clock that is ahead (that of a NAS, say) makes such a time worthless; then two looks that long apart must show the same
+size and time. Only the file's time may lie in the future (it was set): the system's own time of its last change counts
+then.
 """
 
 from collections import OrderedDict
@@ -68,7 +69,7 @@ class Growth:
         since_ns = self._open.get(path)
         if since_ns is None:
             quiet = is_quiet(found, quiet_s=self.quiet_s, now_ns=now_ns)
-            finished = quiet or self._is_still(path, found, now_ns, self.quiet_s)
+            finished = quiet or self._is_still(path, found, now_ns, _long_enough_s(found, self.quiet_s))
         else:
             # One that was given an older time holds nothing new that could be half written. Its size says nothing:
             # download programs make a file in its full size, and fill it then.
@@ -96,7 +97,11 @@ class Growth:
 def is_quiet(found: FileStat, *, quiet_s: float, now_ns: int) -> bool:
     """Whether a file was not written for the quiet time, by its own times alone."""
     written_ns = found.mtime_ns if found.mtime_ns <= now_ns else min(found.mtime_ns, found.ctime_ns)
-    return now_ns - written_ns >= quiet_s * _NS
+    return now_ns - written_ns >= _long_enough_s(found, quiet_s) * _NS
+
+
+def _long_enough_s(found: FileStat, quiet_s: float) -> float:
+    return quiet_s if found.size_bytes else max(quiet_s, STALLED_S)
 
 
 def _put(entries: OrderedDict[bytes, T], path: bytes, value: T, most: int) -> None:

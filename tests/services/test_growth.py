@@ -66,6 +66,14 @@ def test_a_file_that_is_not_known_to_be_open_is_judged_by_its_time(look: Look) -
     assert is_quiet(found, quiet_s=look.quiet_s, now_ns=int((T0 + look.at) * NS)) is look.finished
 
 
+def test_an_empty_file_is_waited_for_as_one_that_is_open_and_will_be_filled() -> None:
+    story = Story()
+    assert not story.is_finished(at=10.0, mtime=0.0, size=0)
+    assert not story.is_finished(at=20.0, mtime=0.0, size=0)
+    assert story.is_finished(at=20.0, mtime=0.0, size=100)
+    assert story.is_finished(at=STALLED_S, mtime=0.0, size=0)
+
+
 def test_a_new_file_that_is_written_slowly_with_stalls_is_waited_for_until_it_is_closed() -> None:
     story = Story()
     for minute in range(4):
