@@ -13,6 +13,9 @@ logger = logging.getLogger(__name__)
 
 _ERRORS_KEPT = 10
 _SAID_KEPT = 1_000
+_ERRORS_SAID = 100
+"""Of one scan, so many errors are told one by one. All of them would not be remembered, and be told at every look."""
+_MORE = "more errors"
 
 
 class WatchLog:
@@ -66,10 +69,15 @@ class WatchLog:
             self.say(WatchEventKind.NOTE, notes, library=library)
         elif not notes and whole:
             self._said.pop(library, None)
-        for error in result.errors:
-            if error.path not in result.unfinished:
-                where = os.fsdecode(error.path)
-                self.error(f"{where}: {error.reason}", about=where)
+        unfinished = frozenset(result.unfinished)
+        errors = [error for error in result.errors if error.path not in unfinished]
+        for error in errors[:_ERRORS_SAID]:
+            where = os.fsdecode(error.path)
+            self.error(f"{where}: {error.reason}", about=where)
+        if (more := len(errors) - _ERRORS_SAID) > 0:
+            self.error(f"{more:,} more could not be read. To see them all: psm scan --quick", about=_MORE)
+        elif whole:
+            self._said.pop(_MORE, None)
         if result.changed:
             self.say(WatchEventKind.SCANNED, _counts(result), scan=result)
 
