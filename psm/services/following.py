@@ -44,9 +44,10 @@ _END_SHARE = 0.25
 LONGEST_SILENCE_S = 600.0
 """Stages that report nothing for so long hang, on a dead network drive most likely, and are ended."""
 
-WAIT_FOR_SCAN_S = 30.0
+WAIT_FOR_SCAN_S = 10.0
 """How long a run waits for a scan that is at work: what it finds would make another run necessary."""
 
+_SCAN_LOOK_S = 0.2
 _SHORTEST_PAUSE_S = 0.05
 
 Clock = Callable[[], float]
@@ -221,7 +222,9 @@ class StageFollower:
         at = [now + TURN_S]
         if self._playlists is not None:
             at.append(self._playlists.next_at())
-        if self._scan_since is None and (next_run := self._schedule.next_at(self._due)) is not None:
+        if self._scan_since is not None:
+            at.append(now + _SCAN_LOOK_S)
+        elif (next_run := self._schedule.next_at(self._due)) is not None:
             at.append(next_run)
         return max(_SHORTEST_PAUSE_S, min(at) - now)
 
