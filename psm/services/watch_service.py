@@ -386,8 +386,9 @@ class LibraryWatcher:
         else:
             root.put_back(taken, not_before=now)
         root.end_pass(now, took_s=now - began, complete=went_through and not done.in_child)
-        if done.in_child:
-            # What was walked there is not known here, and much may have happened meanwhile.
+        if done.in_child and done.result.changed:
+            # What was walked there is not known here, and much may have happened meanwhile. One that changed nothing
+            # would change nothing again: many files that cannot be read make every look a large one.
             root.pass_at = now
         elif went_through:
             watched.settled = True
