@@ -88,6 +88,11 @@ class EventSource:
             self._instances = _inotify_instances() - before
         self._observer = observer
 
+    @property
+    def linked(self) -> frozenset[bytes]:
+        """The folders that links lead to and that are watched."""
+        return frozenset(self._links)
+
     def watch_links(self, wanted: Mapping[bytes, Callable[[], FileSystemEventHandler]]) -> None:
         """Watches the folders that links lead to, by their real paths, and no others any more.
 

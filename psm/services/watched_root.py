@@ -461,9 +461,12 @@ class WatchedRoot:
             self._growth.forget()
 
     def _watch_links(self) -> None:
-        """Watches what the links lead to that the pass followed."""
+        """Watches what the links lead to that the pass followed. What is new is looked at once more, now that it is
+        watched: something may have changed in between.
+        """
         if self._source is None:
             return
+        before = self._source.linked
         wanted = {
             target: self._handler_for(target, link)
             for link, target in self.links.items()
@@ -473,6 +476,9 @@ class WatchedRoot:
             self._source.watch_links(wanted)
         except OSError as e:
             logger.warning("library %s: a linked folder cannot be watched: %s", self.library.name, e)
+        for link, target in self.links.items():
+            if target in self._source.linked - before:
+                self.changed(link)
         if len(wanted) < len(self.links) and self.mode is RootMode.EVENTS and self._polling is not Polling.NEVER:
             self._choice = Choice(True, True, "links in it lead to drives that do not tell of every change")
             self._enter(RootMode.BOTH, self._choice.reason)
