@@ -261,7 +261,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.in_flight -= names
         for path in [p for p, name in self.holder.items() if name in names]:
             del self.holder[path]
-            latest = max(self.now + LONGEST, self.longest_pause)
+            # It had its turn: the longest wait counts anew, from when it may be tried again.
+            latest = max(self.now, self.longest_pause) + LONGEST
             self.latest[path] = min(self.latest.get(path, latest), latest)
 
     def choose(self, data: st.DataObject, every: bool) -> set[bytes]:
