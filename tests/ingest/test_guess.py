@@ -25,6 +25,7 @@ def said(
     [
         # the file's name alone
         ("So What.mp3", said("So What")),
+        ("So What .mp3", said("So What")),
         ("Miles Davis - So What.mp3", said("So What", "Miles Davis")),
         ("Miles Davis – So What.mp3", said("So What", "Miles Davis")),
         ("Miles_Davis_-_So_What.mp3", said("So What", "Miles Davis")),
