@@ -123,6 +123,7 @@ class WatchScans:
                     paths,
                     losses=losses,
                     open_files=frozenset(join(root.library.root, path) for root in batch for path in root.open_files),
+                    quiet_s={root.library.id: root.quiet_s for root in batch},
                     progress=step,
                     stop=guard,
                 )
@@ -146,16 +147,21 @@ def scan_apart(
     *,
     losses: Mapping[int, int],
     open_files: frozenset[bytes],
+    quiet_s: Mapping[int, float],
     progress: ProgressCallback,
     stop: StopSignal,
 ) -> ScanResult:
-    """A large scan, in a process of its own. ``open_files`` are the absolute paths of files that are being written."""
-    quiet_s = config.watch.debounce_seconds
+    """A large scan, in a process of its own. ``open_files`` are the absolute paths of files that are being written;
+    ``quiet_s`` is how long, by library, others must not have been written.
+    """
 
     def is_finished(library: Library, path: bytes, found: FileStat) -> bool:
         if join(library.root, path) in open_files:
             return False
-        return is_quiet(found, quiet_s=quiet_s, now_ns=time.time_ns())
+        # Two looks, which would tell more where the clock of a drive is ahead, are not to be had here. Should such a
+        # file still grow, it is read again.
+        now_ns = time.time_ns()
+        return found.mtime_ns > now_ns or is_quiet(found, quiet_s=quiet_s[library.id], now_ns=now_ns)
 
     terms = Terms(is_finished=is_finished, missing_lately=losses)
     return scan_specific_files(db, config, paths, terms=terms, progress=progress, stop=stop)
