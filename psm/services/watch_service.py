@@ -60,6 +60,8 @@ _LONGEST_PAUSE_S = 60.0
 _LONGEST_PUT_OFF_S = 600.0
 _JITTER = 0.2
 _SPOILED_KEPT = 1_000
+_MOST_IN_A_ROW = 64
+"""So many files that spoil a scan, one after the other, say that the scan itself is what fails."""
 _FAILURE = "failure"
 _LOOK_AGAIN_S = 2.0
 """How long a file that is still being written is left alone, at least."""
@@ -212,6 +214,8 @@ class LibraryWatcher:
         self._failures = 0
         self._spoiled: dict[tuple[int, bytes], int] = {}
         """How often a path spoiled a scan, by library and path."""
+        self._in_a_row = 0
+        """How many did one after the other, in this turn."""
         self._tick_at = 0.0
         self._settled_at: float | None = None
         self._clocks: tuple[float, float] | None = None
@@ -284,6 +288,7 @@ class LibraryWatcher:
 
     def _turn(self) -> None:
         now = self._clock()
+        self._in_a_row = 0
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             self._tick(now)
@@ -365,6 +370,7 @@ class LibraryWatcher:
         root.begin_pass()
         taken = root.take_all()
         began = self._clock()
+        spoiled: Exception | None = None
         try:
             done = self._scans.scan({root: (root.below,)}, self._stopping)
         except BaseException as e:
@@ -373,9 +379,11 @@ class LibraryWatcher:
             if isinstance(e, PsmError) or not isinstance(e, Exception):
                 root.pass_at = self._clock()
                 raise
+            spoiled = e
+        if spoiled is not None:
             # A file spoils it: the rest is done, part by part, and the file found and reported.
             next_pass, root.pass_at = root.pass_at, self._clock()
-            self._take_in_parts({root: (root.below,)}, e)
+            self._take_in_parts({root: (root.below,)}, spoiled)
             root.pass_at = next_pass
             watched.settled = True
             return
@@ -403,13 +411,16 @@ class LibraryWatcher:
         batch = {root: paths for root, paths in batch.items() if paths}
         if not batch:
             return
+        spoiled: Exception | None = None
         try:
             done = self._scans.scan(batch, self._stopping)
         except BaseException as e:
             if isinstance(e, PsmError) or not isinstance(e, Exception):
                 _put_back(batch, not_before=self._clock())
                 raise
-            self._take_in_parts(batch, e)
+            spoiled = e
+        if spoiled is not None:
+            self._take_in_parts(batch, spoiled)
             return
         if done.result.stopped or done.stalled:
             _put_back(batch, not_before=self._clock())
@@ -418,13 +429,14 @@ class LibraryWatcher:
                 root.done(paths)
                 for path in paths:
                     self._spoiled.pop((root.library.id, path), None)
+            self._in_a_row = 0
             self._succeeded()
         self._told(batch, done)
 
     def _take_in_parts(self, batch: Batch, e: Exception) -> None:
         """A scan failed, and not for want of the database: one of the paths spoils it, and the others are scanned."""
-        logger.warning("a scan of %d paths failed", sum(map(len, batch.values())), exc_info=e)
-        parts = _parts(batch)
+        logger.info("a scan of %d paths failed: %r", sum(map(len, batch.values())), e)
+        parts = self._parts(batch)
         if not parts:
             self._put_off(batch, e)
         try:
@@ -437,12 +449,32 @@ class LibraryWatcher:
         for root, paths in batch.items():
             root.done(paths)
 
+    def _parts(self, batch: Batch) -> list[Batch]:
+        """A batch in two halves; a single folder as all that is in it, or was; in no parts when it is a single file."""
+        pairs = [(root, path) for root, paths in batch.items() for path in paths]
+        if len(pairs) > 1:
+            return _halves(pairs)
+        root, path = pairs[0]
+        base = path + b"/" if path else b""
+        inside = {base + name for name in _entries(join(root.library.root, path) if path else root.library.root)}
+        connection, library = self._db.connection, root.library.id
+        inside.update(files.folder_rows(connection, library, path))
+        for folder in files.folders_below(connection, library, path):
+            if folder != path:
+                inside.add(base + folder[len(base) :].partition(b"/")[0])
+        return [{root: tuple(sorted(inside))}] if inside else []
+
     def _put_off(self, batch: Batch, e: Exception) -> None:
         """Reports the one path that spoils a scan; it is tried again, later each time."""
+        self._in_a_row += 1
+        if self._in_a_row > _MOST_IN_A_ROW:
+            raise e  # it is not the files: to try each of them would go on for ever
         for root, paths in batch.items():
             for path in paths:
                 key = (root.library.id, path)
                 times = self._spoiled[key] = self._spoiled.get(key, 0) + 1
+                if times == 1:
+                    logger.error("%r spoils a scan", path, exc_info=e)
                 root.done([path])
                 root.changed(path, not_before=self._clock() + _pause(times, longest_s=_LONGEST_PUT_OFF_S))
                 where = os.fsdecode(join(root.library.root, path))
@@ -550,14 +582,7 @@ def _put_back(batch: Batch, *, not_before: float) -> None:
         root.put_back(paths, not_before=not_before)
 
 
-def _parts(batch: Batch) -> list[Batch]:
-    """A batch in two halves; a single folder as all that is in it; in no parts when it is a single file."""
-    pairs = [(root, path) for root, paths in batch.items() for path in paths]
-    if len(pairs) == 1:
-        root, path = pairs[0]
-        inside = _entries(join(root.library.root, path) if path else root.library.root)
-        base = path + b"/" if path else b""
-        return [{root: tuple(base + name for name in inside)}] if inside else []
+def _halves(pairs: Sequence[tuple[WatchedRoot, bytes]]) -> list[Batch]:
     middle = len(pairs) // 2
     halves: list[Batch] = []
     for half in (pairs[:middle], pairs[middle:]):

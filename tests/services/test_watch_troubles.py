@@ -1,14 +1,19 @@
 """What a watcher does when much goes wrong at once, or goes wrong again and again."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from psm.ingest.library import ScanResult
+from psm.ingest import reading
+from psm.ingest.library import ScanResult, scan_specific_files
 from psm.locks import hold
-from psm.services import watch_scans, watched_roots
+from psm.services import watch_scans, watch_service, watched_roots
 from psm.services.watch_events import WatchEventKind
+from tests.factories import write_flac
 from tests.watched import Watched, album, wait_until, watching
 
 
@@ -48,3 +53,50 @@ def test_many_files_that_cannot_be_read_are_tried_at_the_next_look_and_not_over_
     with watching(shelf):
         assert shelf.watcher.wait_until_ready(60)
     assert len(scans) == 1
+
+
+def test_what_went_missing_beside_a_file_that_spoils_every_scan_is_noticed(
+    shelf: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_one = reading.read_one
+
+    def read_unless_spoiled(number: int, job: reading.Job) -> reading.Outcome:
+        if b"spoiled" in job.relative:
+            raise ValueError("it is spoiled")
+        return read_one(number, job)
+
+    root = shelf.library()
+    album(root / "a")
+    album(root / "b")
+    with watching(shelf):
+        pass
+    monkeypatch.setattr(reading, "read_one", read_unless_spoiled)
+    write_flac(root / "a" / "spoiled.flac")
+    (root / "a" / "000 song.flac").unlink()
+    shutil.rmtree(root / "b")
+    with watching(shelf):
+        wait_until(
+            lambda: {os.path.basename(path) for path in shelf.rows()} == {b"001 song.flac", b"002 song.flac"}, "gone"
+        )
+        shelf.wait_for(WatchEventKind.ERROR, "spoiled.flac cannot be scanned (ValueError: it is spoiled)")
+
+
+def test_a_scan_that_fails_for_every_file_is_given_up_and_tried_again_later(
+    shelf: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans: list[int] = []
+    scan = scan_specific_files
+
+    def fail(*_: Any, **__: Any) -> ScanResult:
+        scans.append(1)
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(watch_scans, "scan_specific_files", fail)
+    monkeypatch.setattr(watch_service, "_MOST_IN_A_ROW", 4)
+    album(shelf.library(), 100)
+    shelf.watcher.start()
+    shelf.wait_for(WatchEventKind.ERROR, "psm has a defect here (ValueError: a defect)")
+    assert len(shelf.said(WatchEventKind.ERROR)) == 5
+    assert len(scans) < 25
+    monkeypatch.setattr(watch_scans, "scan_specific_files", scan)
+    wait_until(lambda: len(shelf.rows()) == 100, "all is taken in")
