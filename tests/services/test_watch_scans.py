@@ -21,6 +21,7 @@ def test_a_scan_apart_leaves_what_is_open_and_what_was_just_written(tmp_path: Pa
         [box.root],
         losses={},
         open_files=frozenset([bytes(opened)]),
+        quiet_s={1: 2.0},
         progress=no_progress,
         stop=NeverStop(),
     )
@@ -32,7 +33,14 @@ def test_a_scan_apart_does_not_wait_until_the_clock_of_a_drive_is_caught_up_with
     box = Box(tmp_path)
     box.add("ahead.flac", mtime=int(time.time()) + HOUR_S)
     result = scan_apart(
-        box.db, box.cfg, [box.root], losses={}, open_files=frozenset(), progress=no_progress, stop=NeverStop()
+        box.db,
+        box.cfg,
+        [box.root],
+        losses={},
+        open_files=frozenset(),
+        quiet_s={1: 2.0},
+        progress=no_progress,
+        stop=NeverStop(),
     )
     assert box.rows().keys() == {"ahead.flac"}
     assert not result.unfinished
