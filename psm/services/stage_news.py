@@ -23,6 +23,7 @@ from psm.wording import counted
 
 if TYPE_CHECKING:
     from psm.export import ExportResult
+    from psm.report import ReportResult
     from psm.services.overrides_state import OverridesResult
     from psm.services.playlists import ImportResult
 
@@ -113,24 +114,11 @@ def run_and_tell(
         StageProblem(Stage.REPORT, f"{shown(file.path)} could not be written: {file.error}.")
         for file in (reported.failed if reported else ())
     ]
-    ran, did = [], []
-    if pulled is not None and (taken := len(pulled.added) + len(pulled.updated) + len(pulled.missing)):
-        ran.append(Stage.PLAYLISTS)
-        did.append(f"took in {counted(taken, 'playlist')}")
-    if matched.match is not None or _has_decided(matched.overrides):
-        ran.append(Stage.MATCH)
-        if matched.match is not None and matched.match.evaluated:
-            did.append(f"matched {counted(matched.match.evaluated, 'track')}")
-    if exported is not None:
-        ran.append(Stage.EXPORT)
-        did += _exported(exported)
-    if reported is not None:
-        ran.append(Stage.REPORT)
-        if any(file.outcome is report.Outcome.WRITTEN for file in reported.files):
-            did.append("wrote the report")
+    ran = dict(_what_was_done(pulled, matched, exported, reported))
+    did = ", ".join(filter(None, ran.values())) or "nothing had to be changed"
     return StagesNews(
         ran=tuple(ran),
-        summary=f"{_capital(', '.join(did) or 'nothing had to be changed')}.",
+        summary=f"{_capital(did)}.",
         playlists=tuple(_playlist_news(news, pulled, exported)),
         notes=tuple(_notes(done.values(), pulled, matched.overrides, exported)),
         problems=tuple(problems),
@@ -138,6 +126,30 @@ def run_and_tell(
         complete=not stop.is_set(),
         after=after,
     )
+
+
+def _what_was_done(
+    pulled: "ImportResult | None",
+    matched: StagesResult,
+    exported: "ExportResult | None",
+    reported: "ReportResult | None",
+) -> Iterator[tuple[Stage, str]]:
+    """The stages that had something to do and could do it, each with what came of it, if anything did."""
+    if pulled is not None and (taken := len(pulled.added) + len(pulled.updated) + len(pulled.missing)):
+        yield Stage.PLAYLISTS, f"took in {counted(taken, 'playlist')}"
+    if matched.match is not None or _has_decided(matched.overrides):
+        evaluated = 0 if matched.match is None else matched.match.evaluated
+        yield Stage.MATCH, f"matched {counted(evaluated, 'track')}" if evaluated else ""
+    if exported is not None:
+        written, removed = exported.count(Outcome.WRITTEN), len(exported.removed)
+        if written or removed or not exported.problems:
+            wrote = f"wrote {counted(written, 'playlist file')}" if written else ""
+            gone = f"removed {counted(removed, 'playlist file')}" if removed else ""
+            yield Stage.EXPORT, ", ".join(filter(None, (wrote, gone)))
+    if reported is not None:
+        wrote_any = any(file.outcome is report.Outcome.WRITTEN for file in reported.files)
+        if wrote_any or not reported.failed:
+            yield Stage.REPORT, "wrote the report" if wrote_any else ""
 
 
 _Answers = Mapping[int, Mapping[int, int | None]]
@@ -199,14 +211,6 @@ def _changes(name: str, before: Mapping[int, int | None], after: Mapping[int, in
         yield f"{counted(lost, 'track')} of {name} {'is' if lost == 1 else 'are'} missing now"
     if others:
         yield f"{name}: {counted(others, 'track')} changed"
-
-
-def _exported(result: "ExportResult") -> Iterator[str]:
-    written = sum(p.outcome is Outcome.WRITTEN for p in result.playlists)
-    if written:
-        yield f"wrote {counted(written, 'playlist file')}"
-    if result.removed:
-        yield f"removed {counted(len(result.removed), 'playlist file')}"
 
 
 def _pull_problems(result: "ImportResult | None") -> Iterator[str]:
