@@ -16,11 +16,13 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
+import pytest
+
 from psm.config import Config, load_config
 from psm.db import Database, files, libraries
 from psm.ingest.files import walk
 from psm.ingest.ignore import IgnorePolicy
-from psm.ingest.library import ScanResult, scan_library
+from psm.ingest.library import ScanResult, scan_library, scan_specific_files
 from psm.ingest.targets import join
 from psm.models import LibraryFile, Status
 from psm.services.watch_events import WatchEvent, WatchEventKind
@@ -65,19 +67,33 @@ def album(folder: Path | bytes, count: int = 3, *, long_ago: bool = True, audio:
     return place
 
 
+def counted_scans(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
+    """The paths of each scan of a watcher in this process, as they begin."""
+    scans: list[list[Path]] = []
+
+    def counted(db: Any, config: Any, paths: list[Path], **options: Any) -> ScanResult:
+        scans.append(paths)
+        return scan_specific_files(db, config, paths, **options)
+
+    monkeypatch.setattr("psm.services.watch_scans.scan_specific_files", counted)
+    return scans
+
+
 class Shelf:
     """A database and a configuration below ``folder``, and the libraries in it."""
 
-    def __init__(self, folder: Path, *, quiet_s: float = 0.15, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, quiet_s: float = 0.15, database: Path | None = None, **settings: Any) -> None:
         self.folder = folder
+        place = database or folder / "psm.db"
         flags = {
-            "database.path": folder / "psm.db",
+            "database.path": place,
             "library.watch.debounce_seconds": quiet_s,
             **{name.replace("__", "."): value for name, value in settings.items()},
         }
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").touch()
         self.config: Config = load_config(folder / "config.yaml", flags=flags, env={})
-        self.db = Database(folder / "psm.db")
+        self.db = Database(place)
         self._cookies = 0
 
     def library(self, name: str = "music", root: Path | None = None) -> Path:
@@ -149,6 +165,17 @@ class Shelf:
             self.leave_cookie(root)
         wait_until(lambda: self.known() == self.on_disk(), "the database is the disk", instead=self._difference)
 
+    def status(self, name: str = "music") -> WatcherStatus | None:
+        """What the watcher of a library says of itself, None when nobody watches it."""
+        library = libraries.by_name(self.db.connection, name)
+        assert library is not None
+        watcher = watcher_of(self.db, library)
+        return None if watcher is None else watcher.status
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.db.close()
+
     def verify(self) -> None:
         """Database = disk, by a full scan of the same libraries into another database."""
         with Database(self.folder / f"fresh-{time.monotonic_ns()}.db") as fresh:
@@ -197,18 +224,11 @@ class Watched(Shelf):
     def close(self) -> None:
         """Stops it, and closes the database."""
         self.watcher.stop()
-        self.db.close()
+        super().close()
 
     def said(self, kind: WatchEventKind) -> list[str]:
         """The sentences of one kind so far."""
         return [event.text for event in self.events if event.kind is kind]
-
-    def status(self, name: str = "music") -> WatcherStatus | None:
-        """What the watcher of a library says of itself, None when nobody watches it."""
-        library = libraries.by_name(self.db.connection, name)
-        assert library is not None
-        watcher = watcher_of(self.db, library)
-        return None if watcher is None else watcher.status
 
     def wait_for(self, kind: WatchEventKind, text: str) -> None:
         """Waits until the watcher has said so."""
@@ -232,8 +252,9 @@ def watching(shelf: Watched) -> Iterator[Watched]:
 class Process:
     """``psm scan --watch --json`` as a process of its own."""
 
-    def __init__(self, psm: Psm, *arguments: str | Path, quiet_s: float = 0.15) -> None:
-        self.popen = psm.start("scan", "--watch", "--json", "--debounce", str(quiet_s), *arguments)
+    def __init__(self, psm: Psm, *arguments: str | Path, quiet_s: float = 0.15, as_json: bool = True) -> None:
+        form = ("--json",) if as_json else ()
+        self.popen = psm.start("scan", "--watch", *form, "--debounce", str(quiet_s), *arguments)
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._readers = [
@@ -264,15 +285,24 @@ class Process:
         try:
             self.popen.wait(DEADLINE_S)
         except TimeoutExpired:
-            os.killpg(self.popen.pid, signal.SIGKILL)
+            self.kill()
             raise
         took_s = time.monotonic() - began
+        self._finish()
+        return took_s
+
+    def kill(self) -> None:
+        """Ends it as a power cut does."""
+        self.popen.kill()
+        self.popen.wait(DEADLINE_S)
+        self._finish()
+
+    def _finish(self) -> None:
         for reader in self._readers:
             reader.join(DEADLINE_S)
         for stream in (self.popen.stdout, self.popen.stderr):
             assert stream is not None
             stream.close()
-        return took_s
 
     @staticmethod
     def _read(stream: Any, into: list[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from psm.abandon import Question
 from psm.config import Config, LibraryConfig
 from psm.db import Database
-from psm.errors import Interrupted
+from psm.errors import Interrupted, PsmError
 from psm.ingest.library import ScanResult, any_long_missing, scan_specific_files
 from psm.ingest.targets import join
 from psm.ingest.terms import ScanIsLarge, Terms
@@ -35,6 +35,10 @@ _SLOW_S = 3.0
 
 LOSSES_LAST_S = 600.0
 """For how long files that went missing count against the limit of what may go missing at once."""
+
+
+class NoChild(Exception):  # noqa: N818  (a state of the world)
+    """A large scan had no process to run in. Smaller ones, of parts, can do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class WatchScans:
         """Scans paths, relative to their libraries.
 
         :raises PsmError: when the database cannot be written, or a path belongs to no library any more.
+        :raises NoChild: when the process for a large scan cannot be started, or died.
         """
         guard = _Guard(stop, self._clock, [root.path for root in batch if root.is_network])
         paths = [Path(os.fsdecode(join(root.library.root, path))) for root, paths in batch.items() for path in paths]
@@ -131,6 +136,10 @@ class WatchScans:
                 if not guard.stalled:
                     raise
                 result = ScanResult(complete=False, stopped=True)
+            except PsmError as e:
+                if type(e) is not PsmError:
+                    raise
+                raise NoChild(str(e)) from e
         self._losses.add(result.missing_by_library, self._clock())
         return Done(result, in_child, guard.stalled)
 

@@ -245,6 +245,12 @@ class WatchedRoot:
             self._growth.quiet_s = 0.0
 
     @property
+    def quiet_s(self) -> float:
+        """How long a file must not have been written, in seconds."""
+        with self._lock:
+            return self._growth.quiet_s
+
+    @property
     def open_files(self) -> frozenset[bytes]:
         """The files that are being written."""
         with self._lock:

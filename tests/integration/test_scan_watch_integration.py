@@ -6,18 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from psm.db import matches
-from psm.ingest.library import ScanResult, scan_library, scan_library_incremental, scan_specific_files
+from psm.ingest.library import ScanResult, scan_library, scan_library_incremental
 from psm.locks import LockHeld, hold
 from psm.services.libraries import add_library, move_library, remove_library, watch_library
 from psm.services.matching import match_tracks
 from psm.services.watch_events import WatchEventKind
 from tests.factories import add_playlist, flac_bytes, write_flac
-from tests.watched import Watched, album, wait_until, watching
+from tests.watched import Watched, album, counted_scans, wait_until, watching
 
 
 @pytest.fixture
@@ -39,16 +38,9 @@ def music(shelf: Watched) -> Iterator[Path]:
 
 
 @pytest.fixture
-def count_scans(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
-    """The paths of each scan of the watcher, as they run."""
-    scans: list[list[Path]] = []
-
-    def counted(db: Any, config: Any, paths: list[Path], **options: Any) -> ScanResult:
-        scans.append(paths)
-        return scan_specific_files(db, config, paths, **options)
-
-    monkeypatch.setattr("psm.services.watch_scans.scan_specific_files", counted)
-    return scans
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
+    """The paths of each scan of the watcher."""
+    return counted_scans(monkeypatch)
 
 
 # One thing that happens, and what becomes of the rows
@@ -686,10 +678,10 @@ def test_a_second_watcher_is_told_who_has_the_library(shelf: Watched, music: Pat
 
 
 def test_a_scan_beside_it_disturbs_nothing_and_causes_nothing(
-    shelf: Watched, music: Path, count_scans: list[list[Path]]
+    shelf: Watched, music: Path, scans: list[list[Path]]
 ) -> None:
     shelf.settle()
-    before = len(count_scans)
+    before = len(scans)
     scan_library(shelf.db, shelf.config.library)
     scan_library_incremental(shelf.db, shelf.config.library, changed_since=0)
     for path in shelf.rows():
@@ -697,7 +689,7 @@ def test_a_scan_beside_it_disturbs_nothing_and_causes_nothing(
     write_flac(music / "One" / "new.flac", title="New")
     assert scan_library_incremental(shelf.db, shelf.config.library).added == 1
     shelf.leave_cookie(music)
-    asked = {path for paths in count_scans[before:] for path in paths}
+    asked = {path for paths in scans[before:] for path in paths}
     assert {path.name for path in asked} <= {"new.flac", "zz cookie 2.flac"}
     shelf.verify()
 
