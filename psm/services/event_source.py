@@ -203,16 +203,28 @@ def _limit(name: str, what: str, *, at_least: int) -> Limit:
 
 def how_to_raise(name: str, value: int) -> str:
     """A sentence with the command that raises a limit of the kernel."""
+    setting = _setting(name)
     return (
-        f"Raise it with: sudo sysctl fs.inotify.{name}={value} "
-        f"(for good: write fs.inotify.{name}={value} into /etc/sysctl.d/60-psm.conf)"
+        f"Raise it with: sudo sysctl {setting}={value} "
+        f"(for good: write {setting}={value} into /etc/sysctl.d/60-psm.conf)"
     )
 
 
 def limit_in_force(name: str) -> int | None:
     """A limit of the kernel (``max_user_watches``, ``max_user_instances``); None where there is none."""
+    return _read(_setting(name))
+
+
+def _setting(name: str) -> str:
+    """What sysctl calls the limit that is reached first: a container may have one of its own, below the machine's."""
+    machine, own = f"fs.inotify.{name}", f"user.{name.replace('user', 'inotify')}"
+    (of_machine, of_own) = (_read(machine), _read(own))
+    return own if of_machine is not None and of_own is not None and of_own < of_machine else machine
+
+
+def _read(setting: str) -> int | None:
     try:
-        return int(Path("/proc/sys/fs/inotify", name).read_text())
+        return int(Path("/proc/sys", *setting.split(".")).read_text())
     except (OSError, ValueError):
         return None
 

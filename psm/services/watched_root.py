@@ -412,7 +412,7 @@ class WatchedRoot:
 
     def _restart(self, why: str, now: float) -> None:
         """Drops the source, and makes a new one: at once, or after a pause when that happens again and again."""
-        logger.warning("library %s: %s; watching it anew", self.library.name, why)
+        logger.info("library %s: %s; watching it anew", self.library.name, why)
         self._drop_source()
         self.restarts += 1
         again = now - self._steady_from <= _STEADY_S and self.restarts > 1
@@ -423,6 +423,7 @@ class WatchedRoot:
             self._enter(RootMode.POLLING, f"its events had to be begun anew ({why})")
             self.pass_at = now
         else:
+            self._say(self, f"Events of library {self.library.name} begin anew, and all is looked at: {why}.")
             self._renew(now)
 
     def _renew(self, now: float) -> None:
@@ -449,7 +450,7 @@ class WatchedRoot:
             source.start()
         except OSError as e:
             limit = limit_behind(e)
-            self._restart_at = now + self._config.watch.reconcile_interval
+            self._restart_at = now + self._config.watch.polling_interval
             return limit.sentence if limit is not None else f"its events cannot be had: {e.strerror or e}"
         self._source = source
         return self._check_limit()
@@ -497,11 +498,13 @@ class WatchedRoot:
         if self._source is None:
             return
         watched = self._source.count_watches()
-        left_out = watched is not None and watched < self._own_folders
+        # While something comes and goes, the two are not of the same moment.
+        left_out = watched is not None and watched < self._own_folders and not self.pending
+        had_limit = self._limit is not None
         problem = self._check_limit()
         if problem and self.mode is RootMode.EVENTS and self._polling is not Polling.NEVER:
             self._enter(RootMode.BOTH, problem)
-        elif problem != self.reason and self.reason and self.mode is RootMode.BOTH and not self._choice.polls:
+        elif had_limit and not problem:
             self.doubt("there is room for more watches again")
         elif left_out and not problem:
             self.doubt(f"only {watched} of {self._own_folders} folders are watched")
