@@ -42,7 +42,7 @@ from psm.progress import ProgressCallback, no_progress
 from psm.services.event_source import doubts
 from psm.services.watch_events import WatchEvent, WatchEventKind, ignore_event
 from psm.services.watch_log import WatchLog
-from psm.services.watch_scans import Deadline, Done, WatchScans
+from psm.services.watch_scans import Deadline, Done, NoChild, WatchScans
 from psm.services.watch_status import MARKER_PREFIX, MARKER_SUFFIX
 from psm.services.watched_root import WatchedRoot
 from psm.services.watched_roots import Watched, WatchedRoots
@@ -63,6 +63,7 @@ _SPOILED_KEPT = 1_000
 _MOST_IN_A_ROW = 64
 """So many files that spoil a scan, one after the other, say that the scan itself is what fails."""
 _FAILURE = "failure"
+_CHILD = "child"
 _LOOK_AGAIN_S = 2.0
 """How long a file that is still being written is left alone, at least."""
 
@@ -434,8 +435,13 @@ class LibraryWatcher:
         self._told(batch, done)
 
     def _take_in_parts(self, batch: Batch, e: Exception) -> None:
-        """A scan failed, and not for want of the database: one of the paths spoils it, and the others are scanned."""
+        """A scan failed, and not for want of the database: one of the paths spoils it, and the others are scanned.
+
+        Or it was too large to be run here, and nowhere else could it be: its parts can.
+        """
         logger.info("a scan of %d paths failed: %r", sum(map(len, batch.values())), e)
+        if isinstance(e, NoChild):
+            self._log.error(str(e), about=_CHILD)
         parts = self._parts(batch)
         if not parts:
             self._put_off(batch, e)
@@ -486,6 +492,8 @@ class LibraryWatcher:
     def _told(self, batch: Batch, done: Done) -> None:
         """What a scan says, told on: to the roots, to whoever listens, and to the callback."""
         now, result = self._clock(), done.result
+        if done.in_child:
+            self._log.is_over(_CHILD)
         quiet_s = max(_LOOK_AGAIN_S, self._config.library.watch.debounce_seconds)
         for path in result.unfinished:
             if (place := self._roots.place_of(path)) is not None:

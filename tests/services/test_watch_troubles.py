@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from psm.errors import PsmError
 from psm.ingest import reading
 from psm.ingest.library import ScanResult, scan_specific_files
 from psm.locks import hold
@@ -100,3 +101,22 @@ def test_a_scan_that_fails_for_every_file_is_given_up_and_tried_again_later(
     assert len(scans) < 25
     monkeypatch.setattr(watch_scans, "scan_specific_files", scan)
     wait_until(lambda: len(shelf.rows()) == 100, "all is taken in")
+
+
+def test_where_no_process_can_be_started_a_large_scan_is_done_in_parts(
+    shelf: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> ScanResult:
+        raise PsmError("Cannot start a process.")
+
+    monkeypatch.setattr(watch_scans, "READ_HERE", 5)
+    monkeypatch.setattr(watch_scans, "run_in_child", fail)
+    one, other = shelf.library("one"), shelf.library("other")
+    album(one / "large", 30)
+    album(other)
+    with watching(shelf):
+        assert len(shelf.rows()) == 33
+        album(one / "new", 20)
+        shelf.settle()
+    assert shelf.said(WatchEventKind.ERROR) == ["Cannot start a process."]
+    shelf.verify()
