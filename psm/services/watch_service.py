@@ -205,6 +205,8 @@ class LibraryWatcher:
         self._ready = threading.Event()
         self._asleep_until = 0.0
         self._stop_at = 0.0
+        self._hangs = False
+        """Whether the last stop did not wait for the end."""
         self._clear()
 
     def _clear(self) -> None:
@@ -229,9 +231,13 @@ class LibraryWatcher:
 
         :raises UsageError: when there is no library to watch.
         :raises LockHeld: when another watcher has one of them; the message names it.
+        :raises PsmError: when it was stopped, and has not ended yet.
         """
         if self.is_running():
             return
+        if self._hangs and not self._ended.is_set():
+            # To begin anew would wake the old thread, and two would be at work.
+            raise PsmError("The watcher was stopped, and what it did last has not ended yet. Try again in a while.")
         self._clear()
         self._roots.open()
         self._thread = threading.Thread(target=self._run, name="psm-watch", daemon=True)
@@ -248,7 +254,7 @@ class LibraryWatcher:
         self._stopping.set()
         self._wake.set()
         # Not join(): interrupted by Ctrl-C, it may leave a thread that runs and says it does not.
-        self._ended.wait(timeout_s)
+        self._hangs = not self._ended.wait(timeout_s)
         self._thread = None
 
     def is_running(self) -> bool:

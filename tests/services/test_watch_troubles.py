@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,4 +120,31 @@ def test_where_no_process_can_be_started_a_large_scan_is_done_in_parts(
         album(one / "new", 20)
         shelf.settle()
     assert shelf.said(WatchEventKind.ERROR) == ["Cannot start a process."]
+    shelf.verify()
+
+
+def test_one_that_was_stopped_and_has_not_ended_is_not_started_beside_itself(
+    shelf: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, answers = threading.Event(), threading.Event()
+
+    def hang(*arguments: Any, **options: Any) -> ScanResult:
+        hangs.set()
+        answers.wait(60)
+        return scan_specific_files(*arguments, **options)
+
+    root = shelf.library()
+    shelf.start()
+    monkeypatch.setattr(watch_scans, "scan_specific_files", hang)
+    write_flac(root / "new.flac")
+    assert hangs.wait(60)
+    shelf.watcher.stop(0.01)
+    with pytest.raises(PsmError, match="has not ended yet"):
+        shelf.watcher.start()
+    assert not shelf.watcher.is_running()
+    answers.set()
+    wait_until(lambda: all(t.name != "psm-watch" for t in threading.enumerate()), "it has ended")
+    album(root / "more")
+    with watching(shelf):
+        shelf.settle()
     shelf.verify()
