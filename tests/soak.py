@@ -47,6 +47,7 @@ MOST_GONE = 40
 rows until somebody confirms it, which is not what is tested here."""
 
 _ASK_S = 0.1
+_QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _STOCK = 120
 _ENOUGH = 600
 _NAMES = (
@@ -305,6 +306,14 @@ class Disk:
         with open(self._song(one_name=True), "r+b") as file:
             file.truncate(self._chance.choice((0, 3, 100)))
 
+    def touch_often(self, count: int) -> None:
+        """Causes so many events. Two files take turns: the kernel makes one event of two that are the same."""
+        songs = [self._song(one_name=True) for _ in range(2)]
+        if songs[0] == songs[1]:
+            raise Impossible
+        for number in range(count):
+            os.utime(songs[number % 2])
+
     # Gone, and elsewhere
 
     def _delete(self) -> None:
@@ -467,6 +476,7 @@ class Watched:
         self._process: WatchProcess | None = None
         self._lock: sqlite3.Connection | None = None
         self._stopped = False
+        self._overflowed = False
 
     def operations(self) -> dict[str, tuple[int, Callable[[], object]]]:
         """What can happen to it, by name, with how often it does."""
@@ -474,6 +484,7 @@ class Watched:
             "kill -9 and restart": (1, lambda: self._restart(signal.SIGKILL)),
             "stop and restart": (1, lambda: self._restart(signal.SIGTERM)),
             "stop the process, or let it go on": (2, self._freeze),
+            "overflow the queue of events": (1, self._overflow),
             "lock the database, or let go of it": (2, self._lock_database),
             "another scan": (1, self._scan_beside),
         }
@@ -531,6 +542,7 @@ class Watched:
         return self._process
 
     def _watch(self) -> None:
+        self._overflowed = False
         self._process = WatchProcess(self.psm, self._chance.choice(("scan", "build")), "--debounce", "0.2")
 
     def _restart(self, number: signal.Signals) -> None:
@@ -555,6 +567,15 @@ class Watched:
     def _freeze(self) -> None:
         self._watching.process.send_signal(signal.SIGCONT if self._stopped else signal.SIGSTOP)
         self._stopped = not self._stopped
+
+    def _overflow(self) -> None:
+        """More events than the kernel keeps; once for each process, as after each one psm waits longer."""
+        if self._overflowed:
+            raise Impossible
+        self._overflowed = True
+        if not self._stopped:
+            self._freeze()
+        self._disk.touch_often(int(_QUEUE.read_text()) + 100)
 
     def _lock_database(self) -> None:
         if self._lock is None:
