@@ -23,7 +23,7 @@ from psm.db import Database, files, libraries
 from psm.ingest.files import walk
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.library import ScanResult, scan_library, scan_specific_files
-from psm.ingest.targets import join
+from psm.ingest.targets import join, locate
 from psm.models import LibraryFile, Status
 from psm.services.watch_events import WatchEvent, WatchEventKind
 from psm.services.watch_service import LibraryWatcher
@@ -114,7 +114,8 @@ class Shelf:
 
     def row(self, path: Path | bytes) -> LibraryFile | None:
         """The present file at an absolute path."""
-        return self._present().get(os.fsencode(path))
+        place = locate(libraries.all_libraries(self.db.connection), path)
+        return None if place is None else files.at_path(self.db.connection, place[0].id, place[1])
 
     def ids(self) -> dict[str | None, tuple[int, float]]:
         """By the audio of the present files: the oldest row's id, and when that was first seen."""
@@ -123,7 +124,11 @@ class Shelf:
 
     def known(self) -> State:
         """What the database holds of the files that are on disk."""
-        return {path: (row.stat.size_bytes, row.stat.mtime_ns) for path, row in self._present().items()}
+        rows = self.db.connection.execute(
+            "SELECT l.root, f.path, f.size_bytes, f.mtime_ns "
+            "FROM library_files f JOIN libraries l ON l.id = f.library_id WHERE f.status = 'present'"
+        )
+        return {join(root, path): (size_bytes, mtime_ns) for root, path, size_bytes, mtime_ns in rows}
 
     def on_disk(self) -> State:
         """What a walk finds."""

@@ -13,6 +13,9 @@ quiet and 30 s at most::
 Nothing leaves the buffer but by ``done``, which its owner calls after a scan that succeeded. Its size is bounded: many
 paths directly in one folder become that folder, and too many altogether become the root. A folder stands for all that
 is below it.
+
+What was renamed is two paths, and the old one is never taken without the new one: alone it would look deleted. The new
+one may be taken alone, because a scan looks where the rows of what it finds were.
 """
 
 from collections.abc import Iterable
@@ -47,6 +50,8 @@ class ChangeBuffer:
         self._in_flight: dict[bytes, _Waiting] = {}
         self._held: dict[bytes, int] = {}
         """By folder, how many of the waiting paths lie directly in it."""
+        self._moves: dict[tuple[bytes, bytes], None] = {}
+        """Which waiting path, or one below it, became which other."""
 
     def __len__(self) -> int:
         """How many paths wait or are in flight."""
@@ -66,16 +71,27 @@ class ChangeBuffer:
             entry.not_before = min(entry.not_before, not_before)
         return self._due_at(entry)
 
+    def moved(self, source: bytes, target: bytes) -> None:
+        """What was at ``source`` is at ``target`` now. Both were noted before, if they matter."""
+        move = self._covering(source), self._covering(target)
+        if move[0] == move[1] or any(path not in self._waiting for path in move):
+            return
+        self._moves[move] = None
+        if len(self._moves) > self._most:
+            del self._moves[next(iter(self._moves))]
+
     def next_due(self) -> float | None:
         """When the first path is due; None when nothing waits."""
         return min((self._due_at(entry) for entry in self._waiting.values()), default=None)
 
     def take(self, now: float) -> tuple[bytes, ...]:
         """The paths that are due, sorted. They are in flight until ``done`` or ``put_back``."""
-        return self._take([path for path, entry in self._waiting.items() if self._due_at(entry) <= now])
+        due = [path for path, entry in self._waiting.items() if self._due_at(entry) <= now]
+        return self._take(self._with_targets(due, now) if due and self._moves else due)
 
     def take_all(self) -> tuple[bytes, ...]:
         """All paths, due or not: for the last scan before the end, and the one that looks at everything."""
+        self._moves.clear()
         return self._take(list(self._waiting))
 
     def done(self, paths: Iterable[bytes] | None = None) -> None:
@@ -96,6 +112,22 @@ class ChangeBuffer:
 
     def _due_at(self, entry: _Waiting) -> float:
         return max(entry.not_before, min(entry.last + self._quiet_s, entry.first + self._longest_s))
+
+    def _with_targets(self, due: list[bytes], now: float) -> list[bytes]:
+        """The paths, and what they became, and what that became."""
+        became: dict[bytes, list[bytes]] = {}
+        for source, target in self._moves:
+            became.setdefault(self._covering(source), []).append(self._covering(target))
+        taken = dict.fromkeys(due)
+        todo = list(due)
+        while todo:
+            for target in became.get(todo.pop(), ()):
+                entry = self._waiting.get(target)
+                if entry is not None and entry.not_before <= now and target not in taken:
+                    taken[target] = None
+                    todo.append(target)
+        self._moves = {move: None for move in self._moves if self._covering(move[0]) not in taken}
+        return list(taken)
 
     def _take(self, paths: list[bytes]) -> tuple[bytes, ...]:
         for path in paths:

@@ -109,8 +109,11 @@ class DebouncedLibraryWatcher(FileSystemEventHandler):
             target = self._relative(event.dest_path)
             if path is not None and target is not None and not is_folder:
                 self._root.moved(path, target)
-            self._note(path, EVENT_TYPE_DELETED, is_folder=is_folder)
+            # The new end first: were the old one alone looked at in between, it would look deleted.
             self._note(target, EVENT_TYPE_CREATED, is_folder=is_folder)
+            self._note(path, EVENT_TYPE_DELETED, is_folder=is_folder)
+            if path is not None and target is not None:
+                self._root.were_one(path, target)
         else:
             self._note(path, kind, is_folder=is_folder)
 

@@ -171,6 +171,11 @@ class WatchedRoot:
         with self._lock:
             self._growth.moved(source, target)
 
+    def were_one(self, source: bytes, target: bytes) -> None:
+        """The two changes that were told of last are both ends of a move."""
+        with self._lock:
+            self._buffer.moved(source, target)
+
     def doubt(self, why: str) -> None:
         """Events may have been lost: the source is made anew, and everything looked at."""
         with self._lock:

@@ -319,6 +319,22 @@ def test_a_file_that_is_away_for_a_while_gets_its_row_back(shelf: Watched, music
     shelf.verify()
 
 
+def test_a_folder_that_is_renamed_and_written_to_for_long_is_never_missing(shelf: Watched, music: Path) -> None:
+    """As a download program and a tagger do, one after the other."""
+    before = shelf.ids()
+    busy = (music / "One").rename(music / "Eins") / "new.flac"
+
+    def goes_on_until_the_old_end_is_looked_at() -> bool:
+        write_flac(busy, title="New")
+        return all(row.path != os.fsencode(SONG) for row in shelf.rows().values())
+
+    wait_until(goes_on_until_the_old_end_is_looked_at, "the old end was looked at")
+    shelf.settle()
+    assert {audio: shelf.ids()[audio] for audio in before} == before
+    assert sum(result.missing + result.restored for result in shelf.results) == 0
+    shelf.verify()
+
+
 # Rule 1: a large loss is refused
 
 

@@ -186,3 +186,63 @@ def test_a_clock_that_seems_to_go_back_loses_no_time() -> None:
     buffer.changes(b"song.flac", at=10.0)
     buffer.changes(b"song.flac", at=9.0)  # two threads may note in another order than they looked at the clock
     assert buffer.inner.next_due() == 12.0
+
+
+def test_the_old_end_of_a_move_is_not_taken_without_the_new_one() -> None:
+    buffer = Buffer()
+    for path in (b"new", b"old"):
+        buffer.changes(path, at=0.0)
+    buffer.inner.moved(b"old", b"new")
+    buffer.changes(b"new", at=1.0)
+    buffer.changes(b"other", at=1.0)
+    assert buffer.taken(at=2.0) == (b"new", b"old")
+    buffer.changes(b"new", at=2.0)
+    assert buffer.taken(at=3.0) == (b"other",)
+
+
+def test_the_new_end_of_a_move_may_be_taken_alone() -> None:
+    buffer = Buffer()
+    for path in (b"new", b"old"):
+        buffer.changes(path, at=0.0)
+    buffer.inner.moved(b"old", b"new")
+    buffer.changes(b"old", at=1.0)
+    assert buffer.taken(at=2.0) == (b"new",)
+    assert buffer.taken(at=3.0) == (b"old",)
+
+
+def test_moves_one_after_the_other_are_taken_together() -> None:
+    buffer = Buffer()
+    for path in (b"1", b"2", b"3"):
+        buffer.changes(path, at=0.0)
+    buffer.inner.moved(b"1", b"2")
+    buffer.inner.moved(b"2", b"3")
+    buffer.changes(b"2", at=1.0)
+    buffer.changes(b"3", at=1.5)
+    assert buffer.taken(at=2.0) == (b"1", b"2", b"3")
+
+
+def test_many_files_that_moved_into_another_folder_are_taken_together_as_two_folders() -> None:
+    buffer = Buffer()
+    for number in range(100):
+        for folder in (b"new", b"old"):
+            buffer.changes(b"%s/%d" % (folder, number), at=0.0)
+        buffer.inner.moved(b"old/%d" % number, b"new/%d" % number)
+    buffer.changes(b"new/99", at=1.0)
+    assert buffer.taken(at=2.0) == (b"new", b"old")
+
+
+def test_a_move_of_which_one_end_does_not_matter_holds_up_nothing() -> None:
+    buffer = Buffer()
+    buffer.changes(b"song.flac", at=0.0)
+    buffer.inner.moved(b"song.flac.part", b"song.flac")
+    assert buffer.taken(at=2.0) == (b"song.flac",)
+
+
+def test_the_new_end_of_a_move_that_failed_has_its_pause() -> None:
+    buffer = Buffer()
+    buffer.changes(b"new", at=0.0)
+    buffer.taken(at=2.0)
+    buffer.inner.put_back(not_before=600.0)
+    buffer.changes(b"old", at=3.0)
+    buffer.inner.moved(b"old", b"new")
+    assert buffer.taken(at=5.0) == (b"old",)
