@@ -48,11 +48,12 @@ def wait_until(
     instead: Callable[[], Any] = lambda: "",
 ) -> None:
     """Waits for something that happens in another thread or process; ``instead`` says what there was at the end."""
-    deadline = time.monotonic() + within_s
+    began = time.monotonic()
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what} {instead()}"
-        pause.wait(_LOOK_S)
+        now = time.monotonic()
+        assert now - began < within_s, f"waited in vain until {what} {instead()}"
+        pause.wait(_LOOK_S + (now - began) / 20)
 
 
 def album(folder: Path | bytes, count: int = 3, *, long_ago: bool = True, audio: str = "") -> Path:
