@@ -141,6 +141,7 @@ class StageFollower:
     def stop(self, timeout_s: float = STOP_WITHIN_S) -> None:
         """Runs what has become due, as far as ``timeout_s`` allows, and ends. The rest is due at the next start."""
         if self._thread is None:
+            self._close_playlists()
             return
         self._end_within_s = timeout_s * _END_SHARE
         self._stop_at = self._clock() + timeout_s * _RUN_SHARE
@@ -174,11 +175,15 @@ class StageFollower:
         except Exception:  # the boundary of the thread
             logger.exception("the stages are not followed any more")
         finally:
-            if self._playlists is not None:
-                self._playlists.stop()
+            self._close_playlists()
             self._ended.set()
             if self._announce:
                 self._telling.say(WatchEventKind.STOPPED, "Stopped following.")
+
+    def _close_playlists(self) -> None:
+        if self._playlists is not None:
+            self._playlists.stop()
+            self._playlists = None
 
     def turn(self) -> None:
         """Looks once whether anything is due, and runs it when it may run. The thread does so each second."""

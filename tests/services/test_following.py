@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -11,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from psm.config import Config
-from psm.db import Database
+from psm.config import Config, Polling
+from psm.db import Database, tracks
 from psm.errors import Interrupted, PsmError
 from psm.locks import hold
 from psm.progress import Progress, ProgressCallback, StopSignal
@@ -24,12 +26,9 @@ from psm.services.pipeline import build
 from psm.services.playlist_watch import HUNG_AFTER_S
 from psm.services.scanning import scan
 from psm.services.stage_news import StagesNews
-from psm.services.stages import ALL_STAGES
+from psm.services.stages import ALL_STAGES, stages_due
 from psm.services.watch_events import WatchEvent, WatchEventKind
 from tests.factories import flac_bytes
-
-# watchdog warns when a folder is made while it lists the one above; as an error that would end its thread.
-pytestmark = pytest.mark.filterwarnings("ignore:Callback with id .* already exists:RuntimeWarning")
 
 _DEADLINE_S = 60.0
 _NO_PULL = ALL_STAGES - {Stage.PLAYLISTS}
@@ -45,6 +44,7 @@ class Box:
         self.other = Database(self.config.database.path)
         self.events: list[WatchEvent] = []
         self.runs: list[frozenset[Stage]] = []
+        self.followers: list[StageFollower] = []
         self.now = 1_000.0
         self.took_s = 0.0
         self.fail: Callable[[Collection[Stage]], None] = lambda _: None
@@ -55,7 +55,7 @@ class Box:
     def follower(
         self, stages: Collection[Stage] = _NO_PULL, config: Config | None = None, **options: Any
     ) -> StageFollower:
-        return StageFollower(
+        made = StageFollower(
             self.db,
             config or self.config,
             stages=stages,
@@ -64,6 +64,8 @@ class Box:
             clock=lambda: self.now,
             **options,
         )
+        self.followers.append(made)
+        return made
 
     def _run(
         self,
@@ -133,6 +135,8 @@ class Box:
 def box(tmp_path: Path) -> Iterator[Box]:
     box = Box(tmp_path / "demo")
     yield box
+    for follower in box.followers:
+        follower.stop()
     box.db.close()
     box.other.close()
 
@@ -394,11 +398,10 @@ def test_a_playlist_that_is_dropped_into_the_folder_is_taken_in(box: Box) -> Non
     box.turn_until(follower, lambda: any("new is new" in text for text in box.told(WatchEventKind.PLAYLIST)))
     (box.lists / "new.csv").unlink()
     box.turn_until(follower, lambda: any("new is gone" in text for text in box.told(WatchEventKind.PLAYLIST)))
-    follower.stop()
 
 
 def test_a_playlist_is_found_on_the_timer_when_no_event_tells_of_it(box: Box) -> None:
-    watch = replace(box.config.library.watch, fallback_to_polling=following_polling())
+    watch = replace(box.config.library.watch, fallback_to_polling=Polling.ALWAYS)
     config = replace(box.config, library=replace(box.config.library, watch=watch))
     follower = box.follower(ALL_STAGES, config)
     box.turn_until(follower, lambda: len(box.runs) >= 1)
@@ -416,14 +419,13 @@ def test_psms_own_outputs_in_the_playlists_folder_start_nothing(box: Box) -> Non
         report=replace(box.config.report, folder=box.lists / "report"),
     )
     follower = box.follower(ALL_STAGES, config)
-    box.turn_until(follower, lambda: (box.lists / "report").exists() and not follower_is_due(box, config))
+    box.turn_until(follower, lambda: (box.lists / "report").exists() and not stages_due(box.other, config))
     box.turn_until(follower, lambda: box.now > 1_200.0, step_s=1.0)  # several looks by the timer
     runs = len(box.runs)
     (box.lists / "out" / "player" / "cookie.csv").write_text("Title,Artist\nSlow Tide,The Copper Foxes\n")
     box.turn_until(follower, lambda: any("cookie is new" in text for text in box.told(WatchEventKind.PLAYLIST)))
     assert len([run for run in box.runs[runs:] if Stage.PLAYLISTS in run]) == 1
     assert runs <= 4
-    follower.stop()
 
 
 def test_a_playlists_folder_that_is_deleted_and_made_again_is_followed_again(box: Box) -> None:
@@ -437,7 +439,6 @@ def test_a_playlists_folder_that_is_deleted_and_made_again_is_followed_again(box
     box.turn_until(follower, lambda: "Playlists works again." in box.told(WatchEventKind.NOTE))
     (box.lists / "new.csv").write_text("Title,Artist\nSlow Tide,The Copper Foxes\n")
     box.turn_until(follower, lambda: any("new is new" in text for text in box.told(WatchEventKind.PLAYLIST)))
-    follower.stop()
 
 
 def test_a_drive_with_playlists_that_hangs_keeps_no_other_stage_from_its_work(
@@ -495,21 +496,7 @@ def test_what_became_due_runs_before_the_end(box: Box) -> None:
 
 
 def _track(box: Box, text: str) -> Any:
-    from psm.db import tracks
-
     return tracks.find_track(box.other.connection, text)
-
-
-def following_polling() -> Any:
-    from psm.config import Polling
-
-    return Polling.ALWAYS
-
-
-def follower_is_due(box: Box, config: Config) -> bool:
-    from psm.services.stages import stages_due
-
-    return bool(stages_due(box.other, config))
 
 
 def _wait_until(holds: Callable[[], bool]) -> None:
@@ -517,3 +504,18 @@ def _wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
+
+
+def test_following_loads_nothing_that_only_stages_need(box: Box) -> None:
+    script = (
+        "import sys; from psm.config import load_config; from psm.db import Database; from pathlib import Path\n"
+        "from psm.services.following import StageFollower\n"
+        "config = load_config(Path(sys.argv[1])); follower = StageFollower(Database(config.database.path), config)\n"
+        "follower.turn(); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, box.folder / "config.yaml"], capture_output=True, text=True, check=True
+    )
+    heavy = {"rapidfuzz", "jinja2", "csv", "rich", "mutagen", "multiprocessing", "concurrent.futures", "typer"}
+    stages = {"psm.services.matching", "psm.match.decide", "psm.export.stage", "psm.report.stage", "psm.ingest.tags"}
+    assert not {*heavy, *stages} & {*done.stdout.split()}
