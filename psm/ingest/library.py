@@ -39,6 +39,8 @@ MISSING_LIMIT = 50
 MISSING_SHARE = 0.3
 BATCH = 200
 _SECONDS_PER_DAY = 86_400
+_ROUTINE_S = 3_600.0
+"""A scan on a timer that finds nothing is noted so rarely: a drive can sleep in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,12 +557,27 @@ class _Scan:
     def _remember(self, targets: dict[Library, list[bytes]]) -> None:
         """Notes the time of the scan."""
         whole = [library for library, relatives in targets.items() if relatives == [b""]]
+        if self._terms.is_routine and not self._has_changed():
+            whole = [library for library in whole if not self._is_remembered(library)]
         if not whole:
             return
         record = json.dumps({"mode": self._mode, "at": self._now(), "complete": self._counts.complete})
         with self._db.transaction() as connection:
             for library in whole:
                 metadata.put(connection, f"last_scan:{library.id}", record)
+
+    def _has_changed(self) -> bool:
+        counts = self._counts
+        return any((counts.added, counts.updated, counts.moved, counts.restored, counts.missing))
+
+    def _is_remembered(self, library: Library) -> bool:
+        """Whether the last scan that was noted is not long ago, and went as this one did."""
+        noted = metadata.get(self._db.connection, f"last_scan:{library.id}")
+        if noted is None:
+            return False
+        last = json.loads(noted)
+        same = (last["mode"], last["complete"]) == (self._mode, self._counts.complete)
+        return same and self._now() - float(last["at"]) < _ROUTINE_S
 
 
 def read_many(jobs: "Sequence[Job]", *, network: bool, stop: StopSignal) -> "Iterator[Outcome]":

@@ -30,13 +30,15 @@ class Terms:
     named in the result. ``read_at_most`` is how many
     files are read; more raise :class:`ScanIsLarge`. ``missing_lately`` is how many files went missing by earlier scans
     of the same watcher, by library: they count against the limit of what may go missing at once (rule 1). ``on_folder``
-    hears of each folder that was walked, and is not ignored.
+    hears of each folder that was walked, and is not ignored. A scan that ``is_routine`` and finds nothing writes
+    nothing for an hour: not even when it was.
     """
 
     is_finished: Callable[[Library, bytes, FileStat], bool] = _always
     read_at_most: int | None = None
     missing_lately: Mapping[int, int] = field(default_factory=dict)
     on_folder: Callable[[Library, bytes], None] = _ignore
+    is_routine: bool = False
 
 
 NO_TERMS = Terms()

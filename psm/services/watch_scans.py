@@ -194,7 +194,13 @@ def _terms(batch: Mapping[WatchedRoot, Sequence[bytes]], losses: Mapping[int, in
         if (root := by_library.get(library.id)) is not None:
             root.note_folder(path)
 
-    return Terms(is_finished=is_finished, read_at_most=READ_HERE, missing_lately=losses, on_folder=on_folder)
+    return Terms(
+        is_finished=is_finished,
+        read_at_most=READ_HERE,
+        missing_lately=losses,
+        on_folder=on_folder,
+        is_routine=True,
+    )
 
 
 class Deadline:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from psm.filesystems import mounts_below
 from tests.running import Psm
 from tests.watched import Process, album, process, wait_until
 
@@ -32,9 +33,8 @@ def root(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "music"
     place.mkdir()
     yield place
-    for candidate in (*place.rglob("*"), *([place] * 3)):
-        while os.path.ismount(candidate):
-            unmount(candidate)
+    for point in (*mounts_below(bytes(place))[::-1], *[bytes(place)] * place.is_mount()):
+        unmount(Path(os.fsdecode(point)))
 
 
 def present(psm: Psm) -> dict[str, int]:
