@@ -109,7 +109,9 @@ def guess(relative: bytes) -> TrackTags:
     disc = _disc_of(folders[-1]) if folders else None
     if disc is not None:
         folders.pop()
-    own = _from_name(_VIDEO_ID.sub("", _without_extension(name)).strip(), in_album=len(folders) >= 2 or disc is not None)
+    own = _from_name(
+        _VIDEO_ID.sub("", _without_extension(name)).strip(), in_album=len(folders) >= 2 or disc is not None
+    )
     above = _from_folders(folders, numbered=own.track is not None or disc is not None)
     if above.artist and own.artist and own.title and own.title.casefold() == above.artist.casefold():
         own = replace(own, title=own.artist, artist=own.title)  # "Title - Artist", as the folder tells

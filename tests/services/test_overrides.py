@@ -18,7 +18,7 @@ from psm.models import LibraryFile, PlaylistEntry, Track
 from psm.services import overrides
 from psm.services.decisions import reject_match, remove_match, reset_match, set_match
 from psm.services.overrides import FILE_NAME, OverridesResult, sync
-from psm.services.overrides_file import OverridesError
+from psm.services.overrides_state import OverridesError, content_of
 from psm.services.playlists import key_of
 from tests.factories import add_file, add_library, entry, lose_file, source_playlist
 
@@ -657,7 +657,7 @@ class TestLosses:
                 raise KeyboardInterrupt
             return 0
 
-        before = overrides._content(None)
+        before = content_of(None)
         with monkeypatch.context() as broken:
             broken.setattr(overrides, "_store", killed)
             with pytest.raises(KeyboardInterrupt):

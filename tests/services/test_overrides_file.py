@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from psm.models import DecisionKind
-from psm.services.overrides_file import HEADER, Changes, Document, Entry, FileName, OverridesError, apply, parse
+from psm.services.overrides_file import HEADER, Changes, Document, Entry, FileName, apply, parse
+from psm.services.overrides_state import OverridesError
 
 _texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 _paths = st.binary(min_size=1, max_size=12)
