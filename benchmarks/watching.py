@@ -41,7 +41,7 @@ TRACKS = 1_000
 DEBOUNCE_S = 0.05
 """The quiet time while single changes are timed; it is taken off."""
 
-_IDLE_S = 30.0
+_IDLE_S = 25.0
 _PASSES = 3
 _PASS_S = 10
 """The shortest interval that may be set."""
@@ -96,11 +96,13 @@ def measure_watching(folder: Path, sizes: Sequence[int] = SIZES, *, runs: int) -
         write_library(storm, songs[first : first + storm_files], first=first)
     found = []
     for files in sorted(sizes):
-        print(f"… with {files:,} files", file=sys.stderr, flush=True)
+        note(f"with {files:,} files")
         place = Place(folder / str(files), songs[:files])
         changes = CHANGES if files == largest else FEWER_CHANGES
         if files == largest:
+            note("until a change shows")
             visible = measure_visible(place, runs)
+            note("idle")
             events = measure_idle(place)
             polling = measure_idle(place, "--poll")
         found.append(measure_size(place, storms, changes, runs))
@@ -151,8 +153,14 @@ class Place:
         return None if status is None else status.last_reconcile_at
 
 
+def note(what: str) -> None:
+    """Says on stderr how far it is."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
 def measure_size(place: Place, storms: Sequence[Path], changes: int, runs: int) -> Size:
     starts: list[float] = []
+    note("start-up and single changes")
     for _ in range(runs - 1):
         with place.watch("scan") as watcher:
             starts.append(ready_after_s(watcher))
@@ -161,6 +169,7 @@ def measure_size(place: Place, storms: Sequence[Path], changes: int, runs: int) 
         starts.append(ready_after_s(watcher))
         times, cpu_s = measure_changes(place, watcher, changes)
         watcher.stop()
+    note("a storm")
     with place.watch("scan") as watcher:
         starts.append(ready_after_s(watcher))
         before = settled_mb(watcher)
@@ -210,6 +219,7 @@ def timed_scan(place: Place, folder: Path) -> float:
 
 def measure_build(place: Place, storm: Path) -> tuple[float, float]:
     """The memory of ``build --watch`` that keeps a playlist filled, before and after a storm."""
+    note("build --watch")
     tracks = wanted(TRACKS, place.songs)
     place.psm("playlist", "import", write_playlist(place.folder / "wanted.csv", tracks))
     place.psm("build")
@@ -254,7 +264,7 @@ def measure_idle(place: Place, *arguments: str) -> Idle:
     often = ["--interval", str(_PASS_S)] if arguments else []
     with place.watch("scan", *arguments, *often, reconcile_s=_PASS_S) as watcher:
         watcher.wait_until_ready(timeout_s=_TIMEOUT_S)
-        next(changes_of(place.passes))
+        settle(watcher.pid)
         began, cpu_before = time.monotonic(), cpu_s(watcher.pid)
         passes = changes_of(place.passes)
         for _ in range(_PASSES):
