@@ -33,8 +33,8 @@ class Observation:
 
     ``gone`` are the ids of present rows that are proven not to be on disk any more (rule 1), with their paths; ``kept``
     those that look gone while a drive may be away. ``unfinished`` are the paths of files that are still being written.
-    ``known`` is how many files were present before. ``complete`` is false when something could not be looked at,
-    ``notes`` then say why.
+    ``known`` is how many files were present before, when there are ``gone`` ones. ``complete`` is false when something
+    could not be looked at, ``notes`` then say why.
     """
 
     library: Library
@@ -71,7 +71,7 @@ def observe(
     :raises ScanIsLarge: when more files would be read than the terms allow.
     """
     library = ground.library
-    seen = Observation(library, known=files.count_present(db.connection, library.id))
+    seen = Observation(library)
     if not ground.is_there:
         _note_absence(seen, ground)
         return seen
@@ -100,6 +100,8 @@ def observe(
         seen.complete = False
         seen.gone.clear()
         seen.notes.append(f"The root of {library.name} changed while it was scanned: nothing was marked missing.")
+    if seen.gone:  # counting takes longer than all the rest of a watcher's scan of one new file
+        seen.known = files.count_present(db.connection, library.id)
     return seen
 
 
@@ -363,9 +365,9 @@ class _Look:
 
     def _note_empty_root(self) -> None:
         library = self._seen.library
-        if self._seen.known:
+        if present := files.present_ids(self._connection, library.id):
             self._seen.complete = False
-            self._seen.kept |= files.present_ids(self._connection, library.id)
+            self._seen.kept |= present
             self._seen.notes.append(
                 f"The folder of library {library.name} is empty ({os.fsdecode(library.root)}), as that of a drive "
                 "that is not mounted: nothing was marked missing. If it is meant, use --accept-missing."
