@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
+from psm.match.titles import one_width
 from psm.match.vocabulary import NOBODY
 from psm.normalize import normalize
 
@@ -15,7 +16,7 @@ _SEPARATOR = re.compile(
     re.IGNORECASE,
 )
 _SIMILAR = 88.0
-_GUESTS_ALONE = 0.85
+_GUESTS_ALONE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def parse_artists(credited: tuple[str, ...], guests: tuple[str, ...] = ()) -> Ar
     names: dict[str, None] = {}
     tokens: set[str] = set()
     for text in (*credited, *guests):
-        for part in _SEPARATOR.split(text):
+        for part in _SEPARATOR.split(one_width(text)):
             if (name := _name(part)) not in NOBODY:
                 names[name] = None
                 tokens.update(normalize(part).split())

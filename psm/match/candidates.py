@@ -3,11 +3,13 @@
 Keys depend on the item alone, never on what else the library holds: so the tracks that a changed file could answer are
 those that share one of its old or its new keys, and matching only these gives the same as matching all.
 
-Three kinds of keys:
+Four kinds of keys:
 
 - proofs: ``path:``, ``isrc:``, ``mbid:``;
 - ``t:`` + a spelling of the song's name without spaces ("gimmegimmegimme"), with and without its additions. The names
   that hundreds of recordings share (Intro, Outro, Interlude …) carry the artist too;
+- ``a:`` + the beginning of an artist's name and the album ("inte|antics"): what is called "xEvil" there, or "Track 03",
+  may still be the song;
 - ``p:`` + the beginnings of a word of the artist and of words of the title ("jimi|vood"): two spellings that differ by
   a slip still share most of them. A title of three telling words or more is found by any two of them, for one alone
   is shared with too many; words that were run together are found by how the title begins. The numbers in the title
@@ -96,8 +98,10 @@ def most_promising(
 
 def _content_keys(described: Described) -> list[str]:
     keys = [*_id_keys(described), *name_keys(described)]
+    keys += _album_keys(described)
     for view in described.views:
-        keys += _pair_keys(view)
+        if not view.untitled:
+            keys += _pair_keys(view)
     return list(dict.fromkeys(keys))[:_MOST_KEYS]
 
 
@@ -108,10 +112,19 @@ def _id_keys(described: Described) -> list[str]:
     return keys
 
 
+def _album_keys(described: Described) -> list[str]:
+    """Whose album it is: a title with a slip in its first letters, or a placeholder, shares no other key."""
+    if described.album is None:
+        return []
+    album = described.album.core.replace(" ", "")
+    names = sorted(described.views[0].artists.names) if described.views else []
+    return [f"a:{name}|{album}" for name in dict.fromkeys(name[:_PREFIX] for name in names[:_MOST_ARTIST_WORDS])]
+
+
 def _title_keys(view: View) -> list[str]:
     keys = []
     for spelling in view.title.spellings:
-        if spelling in COMMON_TITLES or len(spelling) < 4:
+        if view.untitled or spelling in COMMON_TITLES or len(spelling) < 4:
             # Without an artist such a name says nothing; with one, it is a key of that artist's.
             keys += [f"t:{name}:{spelling}" for name in sorted(view.artists.names)[:_MOST_ARTIST_WORDS]] or [
                 f"t::{spelling}"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from psm.config import MatchConfig
-from psm.match.scoring import SAME_TITLE, Likeness, can_be_alike, compare
+from psm.match.scoring import Likeness, can_be_alike, compare
 from psm.match.views import Described
+from psm.match.wording import SAME_TITLE
 from psm.models import Confidence, FileFacts, Method, Track
 
 _LOSSLESS = frozenset(["flac", "alac", "wav", "aiff", "ape", "wavpack", "tta", "dsf", "dff", "dsd", "pcm"])

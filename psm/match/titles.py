@@ -1,6 +1,7 @@
 """What a title says: the song, which version of it, and who else is on it."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +30,8 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("8D", "8d"),
         ("reprise", "reprise"),
         ("alternate", "alternat(?:e|ive)|outtake|take \\d+|rehearsal|early version|rough mix|unreleased version"),
-        ("re-recorded", "re ?record(?:ed|ing)|taylors version"),
+        ("re-recorded", "re ?record(?:ed|ing)"),
+        ("Taylor's version", "taylors version"),
         ("extended", "extended|12 inch|12 mix|club (?:mix|version)|long version"),
         ("interlude", "interlude|skit"),
         ("commentary", "commentary|interview"),
@@ -53,7 +55,8 @@ _NUMBERS = {
 _MEANINGFUL_NUMBER = re.compile(r"^(?:\d{1,4}|\d+(?:st|nd|rd|th))$")
 _FROM = re.compile(r"^(?:from|aus|de la|theme from|title track from|music from|taken from|inspired by)\b")
 _GUESTS = re.compile(r"^(?:feat|featuring|ft|with|w|prod(?:uced)?(?: by)?|duet with)\b\s*(.*)$", re.IGNORECASE)
-_RAW_GUESTS = re.compile(r"^\s*(?:feat\.?|featuring|ft\.?|with|w/|duet with)\s+(.+)$", re.IGNORECASE)
+_RAW_GUESTS = re.compile(r"^\s*(?:feat\.?|featuring|ft\.?|with|w/|duet with|con|mit|avec)\s+(.+)$", re.IGNORECASE)
+_INNER_GUESTS = re.compile(r"[\[({（]\s*(?:feat\.?|featuring|ft\.?|with|w/)\s+([^\])}）]+)[\])}）]?", re.IGNORECASE)
 _TRAILING_GUESTS = re.compile(r"(?<=\S)\s+(?:feat\.?|ft\.?|featuring)\s+(?P<guests>.+)$", re.IGNORECASE)
 _TRAILING_KIND = re.compile(
     r"^(?P<core>.+?) (?P<kind>(?:acoustic|instrumental|karaoke|demo|reprise|remix|orchestral)(?: (?:version|ver|mix))?"
@@ -96,6 +99,7 @@ def parse_title(text: str, album: str | None = None) -> Title:
 
     An addition that repeats the ``album`` says nothing about the song, other than that it is live.
     """
+    text = one_width(text)
     main, additions = _segments(text)
     guests: list[str] = []
     if found := _TRAILING_GUESTS.search(main):
@@ -106,7 +110,11 @@ def parse_title(text: str, album: str | None = None) -> Title:
     credit: set[str] = set()
     subtitles: list[str] = []
     collection = normalize(album) if album else ""
-    for raw in additions:
+    for whole in additions:
+        raw = whole
+        if found := _INNER_GUESTS.search(whole):  # "(Extended Mix (feat. X))"
+            guests.append(found[1])
+            raw = whole[: found.start()] + whole[found.end() :]
         addition = normalize(raw)
         if found := _RAW_GUESTS.match(raw):
             guests.append(found[1])
@@ -141,6 +149,11 @@ def parse_album(text: str) -> Album:
     """An album's name without its edition, and the versions that any of its words name: "Live at Wembley" is live."""
     title = parse_title(text)
     return Album(title.core, title.kinds | _kinds_of(title.full))
+
+
+def one_width(text: str) -> str:
+    """``text`` with letters, brackets and dashes of one width (NFKC), for what is looked for before normalising."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
 def numbers(core: str) -> tuple[str, ...]:

@@ -6,23 +6,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psm.match.artists import Artists, is_nobody, parse_artists
-from psm.match.titles import Album, Title, parse_album, parse_title
+from psm.match.titles import Album, Title, one_width, parse_album, parse_title
+from psm.match.vocabulary import UNKNOWN_ALBUMS
 from psm.models import FileFacts, Track
 from psm.normalize import normalize
 
 _TRACK_NUMBER = re.compile(r"^\s*(?:\d{1,2}[-.])?(?P<number>\d{1,3})(?:\s*[-._)]+\s*|\s+)(?=\S)")
 _SPLIT = re.compile(r"\s+[-–—]\s+")
-_UNKNOWN_TITLE = re.compile(r"^(?:unknown|untitled|unknown title|no title|(?:track|audiotrack|piste|titel) ?\d+)$")
+_UNKNOWN_TITLE = re.compile(
+    r"^(?:unknown|untitled|unknown title|no title|na|(?:track|audiotrack|piste|titel) ?\d+|0\d+)$"
+)
 _MOST_VIEWS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One reading: a title and whose it is. ``said`` is true when the fields say so, false when psm guessed."""
+    """One reading: a title and whose it is.
+
+    ``untitled``: the title is a placeholder, such as "Track 03". ``doubted``: the artist is read from the title, and
+    the artist field names somebody else.
+    """
 
     title: Title
     artists: Artists
-    said: bool = True
+    untitled: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ def describe_track(track: Track) -> Described:
     """The readings of what a playlist asks for."""
     return Described(
         views=tuple(_views(track.title, track.artists, None, number=None, album=track.album)),
-        album=parse_album(track.album) if track.album else None,
+        album=_album(track.album),
         duration_s=track.duration_s or None,
         isrcs=frozenset([_isrc(track.isrc)] if track.isrc else []),
         mb_recording_id=track.mb_recording_id.lower() if track.mb_recording_id else None,
@@ -61,7 +69,7 @@ def describe_file(file: FileFacts) -> Described:
                 path=file.path,
             )
         ),
-        album=parse_album(tags.album) if tags.album else None,
+        album=_album(tags.album),
         duration_s=tags.duration_s or None,
         isrcs=frozenset(map(_isrc, tags.isrcs)),
         mb_recording_id=tags.mb_recording_id.lower() if tags.mb_recording_id else None,
@@ -78,27 +86,37 @@ def _views(
     path: bytes = b"",
 ) -> Iterator[View]:
     seen: set[tuple[str, Artists]] = set()
-    for text, by, said in _readings(title, credited, album_artist, number, path):
-        parsed = parse_title(text, album)
-        artists = parse_artists(by, parsed.guests)
+    for reading in _readings(one_width(title), credited, album_artist, number, path):
+        parsed = parse_title(reading.text, album)
+        artists = parse_artists(reading.artists, parsed.guests)
         if parsed.core and (parsed.full, artists) not in seen and len(seen) < _MOST_VIEWS:
             seen.add((parsed.full, artists))
-            yield View(parsed, artists, said)
+            yield View(parsed, artists, reading.untitled, reading.doubted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A title and artists as texts; the rest as in :class:`View`."""
+
+    text: str
+    artists: tuple[str, ...]
+    untitled: bool = False
+    doubted: bool = False
 
 
 def _readings(
     title: str, credited: tuple[str, ...], album_artist: str | None, number: int | None, path: bytes
-) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+) -> Iterator[_Reading]:
     known = tuple(artist for artist in credited if not is_nobody(artist))
     credited = known
     if not known and album_artist and not is_nobody(album_artist):
         known = (album_artist,)
-    named = bool(title) and not _UNKNOWN_TITLE.match(normalize(title))
+    named = bool(title) and not _is_placeholder(title)
     if named:
-        yield title, known, True
+        yield _Reading(title, known)
         bare = _without_number(title, number)
         if bare != title:
-            yield bare, known, False
+            yield _Reading(bare, known)
         yield from _split(bare, known)
         if known and not credited:  # the album's artist may not be the song's
             yield from _split(bare, ())
@@ -107,14 +125,23 @@ def _readings(
         bare = _without_number(name, number)
         yield from _split(bare, known)
         if not named:
-            yield bare, known, False
+            yield _Reading(bare, known, untitled=_is_placeholder(bare))
+    if title and not named:
+        yield _Reading(title, known, untitled=True)
 
 
-def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """ "Artist - Title" in one field, "Title - Artist" where the artist is known, "Title / Artist" where none is."""
+def _is_placeholder(title: str) -> bool:
+    return bool(_UNKNOWN_TITLE.match(normalize(title)))
+
+
+def _split(text: str, known: tuple[str, ...]) -> Iterator[_Reading]:
+    """ "Artist - Title" in one field, "Title - Artist" where the artist is known, "Title / Artist" where none is.
+
+    A video's title names its artist, and the artist field who put it online: then the title is believed, with a doubt.
+    """
     song, slash, artist = text.rpartition(" / ")
     if slash and not known:
-        yield song, (artist,), False
+        yield _Reading(song, (artist,))
     parts = _SPLIT.split(text)
     if len(parts) < 2:
         return
@@ -123,11 +150,13 @@ def _split(text: str, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, 
         return
     names = parse_artists(known)
     if not known:
-        yield right, (left,), False
+        yield _Reading(right, (left,))
     elif parse_artists((left,)).names & names.names:
-        yield right, known, False
+        yield _Reading(right, known)
     elif len(parts) == 2 and set() < parse_artists((right,)).names <= names.names:
-        yield left, known, False
+        yield _Reading(left, known)
+    elif len(parts) == 2 and parse_title(text).subtitles:  # what follows the dash is no version
+        yield _Reading(right, (left,), doubted=True)
 
 
 def _without_number(text: str, number: int | None) -> str:
@@ -139,6 +168,10 @@ def _without_number(text: str, number: int | None) -> str:
     if int(digits) == number or len(digits) == 2 or digits.startswith("0"):
         return text[found.end() :]
     return text
+
+
+def _album(text: str | None) -> Album | None:
+    return parse_album(text) if text and normalize(text) not in UNKNOWN_ALBUMS else None
 
 
 def _isrc(text: str) -> str:

@@ -37,3 +37,14 @@ NOBODY = _list("""
     unbekannterinterpret artistasvarios soundtrack originalsoundtrack
 """) | {""}
 """Artists that are nobody, squashed."""
+
+COMMON_ALBUMS = _list("""
+    greatesthits thegreatesthits bestof thebestof theverybestof verybestof thecollection collection theessential
+    essential essentials thesingles singles platinumcollection theplatinumcollection definitivecollection
+    thedefinitivecollection anthology theanthology rarities originalsoundtrack soundtrack acoustic unplugged christmas
+    merrychristmas christmassongs christmashits
+""")
+"""Names that many albums share, squashed."""
+
+UNKNOWN_ALBUMS = frozenset(["", "unknown", "unknown album", "no album", "none", "n a", "unbekanntes album"])
+"""Albums that are none, normalised."""

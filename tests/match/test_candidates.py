@@ -56,6 +56,21 @@ def test_descriptions_of_one_recording_meet(title: str, artists: tuple[str, ...]
     assert keys_of_track(title, *artists) & keys_of_file(**tags)  # type: ignore[arg-type]
 
 
+def test_songs_of_one_album_meet_whatever_their_titles_say() -> None:
+    wanted = keys_of_track("éMtropole", "Indochine", album="Préparation")
+    assert wanted & keys_of_file(title="Metropole", artists=("Indochine",), album="Preparation (2006)")
+    assert not wanted & keys_of_file(title="Metropole", artists=("Indochine",), album="Another")
+    unknown = keys_of_track("Always", "Weezer", album="Unknown Album")
+    assert not unknown & keys_of_file(title="Buddy Holly", artists=("Weezer",), album="Unknown Album")
+
+
+@pytest.mark.parametrize("title", ["Track 03", "003", "n.a.", "Unknown"])
+def test_a_placeholder_is_a_name_only_with_its_artist(title: str) -> None:
+    wanted = keys_of_track(title, "Weezer")
+    assert not wanted & keys_of_file(title=title, artists=("Queen",))
+    assert wanted & keys_of_file(title=title, artists=("Weezer",))
+
+
 @pytest.mark.parametrize(
     ("title", "artists", "tags"),
     [

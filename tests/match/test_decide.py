@@ -168,6 +168,41 @@ def test_a_file_is_read_in_several_ways(title: str, tags: dict[str, object]) -> 
     assert judged(track("Queen - Innuendo"), found).accepted
 
 
+def test_a_video_names_its_artist_in_the_title_and_who_uploaded_it_in_the_field() -> None:
+    video = file("Queen - Innuendo (Official Video)", artists=("Somebody's Channel",), title="Queen - Innuendo")
+    found = judged(track("Queen - Innuendo"), video)
+    assert (found.accepted, found.confidence) == (True, Confidence.LOW)
+    assert "the artist is named in the title, and another one in the artist field" in found.bad
+    assert not judged(track("Queen - Innuendo", seconds=206.0), video).accepted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "album", "title", "accepted"),
+    [
+        (200.8, "Swan Road", "Track 04", True),
+        (200.8, "Swan Raod", "Furrow, Sown", True),
+        (202.0, "Swan Road", "Track 04", False),
+        (200.8, "Another", "Track 04", False),
+        (200.8, "Swan Road", "Sunwheel", False),
+        (200.8, "Swan Road", "Furrow (Live)", False),
+    ],
+)
+def test_at_the_same_place_of_an_album_a_likeness_of_titles_is_enough(
+    seconds: float, album: str, title: str, accepted: bool
+) -> None:
+    wanted = track("Drudkh - Furrow", album="Swan Road")
+    found = judged(wanted, file(f"Drudkh - {title}", seconds=seconds, album=album))
+    assert found.accepted is accepted
+    assert ("the same place on the album" in found.good) is accepted
+
+
+def test_a_playlist_that_names_no_title_gets_what_lies_at_its_place() -> None:
+    wanted = track("Drudkh - Unknown", album="Swan Road")
+    found = judged(wanted, file("Drudkh - Furrow", album="Swan Road"))
+    assert (found.accepted, found.confidence) == (True, Confidence.LOW)
+    assert "“unknown” is no title" in found.bad
+
+
 def test_a_remixer_after_the_dash_is_no_artist_after_the_title() -> None:
     remix = file("Innuendo - Justice & Daft Remix", artists=("Queen, Justice & Daft",))
     assert not judged(track("Queen - Innuendo"), remix).accepted
@@ -256,17 +291,27 @@ def test_the_example_in_the_prose_is_true() -> None:
     assert scores == [0.985, 0.5, 0.65]
 
 
+def test_the_other_example_in_the_prose_is_true() -> None:
+    wanted = track("Drudkh - Furrow", seconds=551.0, album="Swan Road")
+    placed = judged(wanted, file("Drudkh - Track 04", seconds=551.4, album="Swan Road"))
+    assert (placed.score, placed.confidence) == (0.865, Confidence.LOW)
+    assert not judged(wanted, file("Drudkh - Track 04", seconds=553.0, album="Swan Road")).accepted
+    assert not judged(wanted, file("Drudkh - Sunwheel", seconds=551.4, album="Swan Road")).accepted
+
+
 LABELS = (
     "Queen - Innuendo",
     "Queens - Inuendo",
     "Innuendo",
     "Queen & Others - Innuendo (Live)",
     "Beyoncé - Halo (Edit)",
+    "Queen - Track 04",
+    "Freddie Mercury - Innuendo",
 )
 DESCRIBED = st.tuples(
     st.sampled_from(LABELS),
-    st.none() | st.floats(100.0, 400.0) | st.sampled_from([180.0, 182.9, 183.1, 192.0, 200.0, 220.0]),
-    st.sampled_from([None, "Innuendo", "Live Killers"]),
+    st.none() | st.floats(100.0, 400.0) | st.sampled_from([180.0, 180.9, 182.9, 183.1, 192.0, 200.0, 220.0]),
+    st.sampled_from([None, "Innuendo", "Live Killers", "A Night at the Opera"]),
     st.sampled_from([(), ("USRC17607839",)]),
 )
 SETTINGS = st.builds(

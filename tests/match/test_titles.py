@@ -32,7 +32,7 @@ from psm.match.titles import numbers, parse_title
         ("Halo - Spanish Version", "halo", {"spanish version"}, ()),
         ("Halo (Sped Up)", "halo", {"sped up"}, ()),
         ("Halo (Extended Mix)", "halo", {"extended"}, ()),
-        ("Halo (Taylor's Version)", "halo", {"re-recorded"}, ()),
+        ("Halo (Taylor's Version)", "halo", {"Taylor's version"}, ()),
         ("Brandy (You're a Fine Girl)", "brandy", set(), ("youre a fine girl",)),
         ("(I Can't Get No) Satisfaction", "i cant get no satisfaction", set(), ()),
         ("(Untitled)", "untitled", set(), ()),
@@ -58,6 +58,9 @@ def test_a_title_is_taken_apart(text: str, core: str, kinds: set[str], subtitles
         ("Halo ft. Jay-Z", ("Jay-Z",)),
         ("Halo [with Jay-Z] - Live", ("Jay-Z",)),
         ("Halo (w/ Jay-Z)", ("Jay-Z",)),
+        ("Halo (con Jay-Z)", ("Jay-Z",)),
+        ("Halo (Extended Mix (feat. Jay-Z))", ("Jay-Z",)),
+        ("Halo （feat. Jay-Z）", ("Jay-Z",)),
         ("Halo (prod. Somebody)", ()),
         ("Halo", ()),
     ],
@@ -66,6 +69,12 @@ def test_guests_are_named_in_titles(text: str, guests: tuple[str, ...]) -> None:
     found = parse_title(text)
     assert found.guests == guests
     assert found.core == "halo"
+
+
+def test_guests_within_an_addition_leave_the_rest_of_it() -> None:
+    found = parse_title("Halo (Flume Remix (feat. Jay-Z & Rihanna))")
+    assert (found.core, set(found.kinds), set(found.credit)) == ("halo", {"remix"}, {"flume"})
+    assert found.guests == ("Jay-Z & Rihanna",)
 
 
 def test_a_remix_says_whose_it_is() -> None:
