@@ -102,9 +102,13 @@ def _refuse_beside_watch(**given: bool) -> None:
 def _watch(chosen: Session, config: "Config", paths: Sequence[Path], *, as_json: bool) -> int:
     from psm.cli import render
     from psm.cli.watching import printer, run_until_stopped
+    from psm.errors import UsageError
     from psm.services import scanning
     from psm.services.watch_service import LibraryWatcher
 
+    for path in paths:
+        if path.is_file():
+            raise UsageError(f"{path} is a file: --watch follows folders. Name the one that it lies in.")
     with chosen.database(config) as db, stoppable() as stop:
         for sentence in scanning.take_in(db, config, paths, on_wait=render.waiting):
             render.note(sentence)

@@ -121,8 +121,10 @@ def printer(*, as_json: bool, stop: threading.Event) -> "Callable[[WatchEvent], 
                 render.note(_line(event))
             else:
                 render.line_at_once(_line(event))
-        except OSError:
+        except BrokenPipeError:
             stop.set()
+        except OSError:
+            pass  # the log lies on a disk that is full: no reason to watch no longer
 
     return show
 

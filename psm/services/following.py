@@ -105,6 +105,7 @@ class StageFollower:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._ended = threading.Event()
+        self._ended.set()
         self._clear()
 
     def _clear(self) -> None:
@@ -128,9 +129,14 @@ class StageFollower:
     # For its owner
 
     def start(self) -> None:
-        """Begins to follow; returns at once. Nothing happens when it runs."""
+        """Begins to follow; returns at once. Nothing happens when it runs.
+
+        :raises PsmError: when it was stopped, and has not ended yet.
+        """
         if self.is_running():
             return
+        if not self._ended.is_set():
+            raise PsmError("The stages were stopped, and what they did last has not ended yet. Try again in a while.")
         self._clear()
         self._stopping.clear()
         self._ended.clear()

@@ -483,6 +483,27 @@ def test_the_thread_runs_stages_in_a_child_until_it_is_stopped_and_can_be_starte
     assert box.told(WatchEventKind.ERROR) == []
 
 
+def test_it_does_not_begin_anew_beside_what_has_not_ended(box: Box) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: Collection[Stage]) -> None:
+        hangs.set()
+        goes_on.wait()
+
+    box.fail = hang
+    box.add_song("Something Else", "Nobody")
+    follower = StageFollower(box.db, box.config, stages=_NO_PULL, on_event=box.events.append, run=box._run)
+    follower.start()
+    hangs.wait()
+    follower.stop(timeout_s=0.01)
+    with pytest.raises(PsmError, match="not ended yet"):
+        follower.start()
+    goes_on.set()
+    _wait_until(follower._ended.is_set)
+    follower.start()
+    follower.stop()
+
+
 def test_what_became_due_runs_before_the_end(box: Box) -> None:
     watch = replace(box.config.library.watch, stage_interval=3_600.0)
     config = replace(box.config, library=replace(box.config.library, watch=watch))
