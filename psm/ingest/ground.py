@@ -17,7 +17,7 @@ from typing import TypeVar
 from psm.abandon import abandonable
 from psm.db import Database, files
 from psm.db.files import KnownFile
-from psm.filesystems import filesystem_of
+from psm.filesystems import filesystem_of, mounts_below
 from psm.ingest.files import file_stat
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.paths import open_path
@@ -65,7 +65,7 @@ class Ground:
         self.others = others
         """The roots of the other libraries."""
         filesystem = filesystem_of(library.root)
-        self.network = not filesystem.is_local
+        self.network = may_hang(library)
         self.takes_other_spellings = takes_other_spellings(filesystem.type)
         self.device = 0
         self.problem: str | None = None
@@ -196,6 +196,11 @@ class Ground:
             if len(self._listings) > _CACHED_FOLDERS:
                 self._listings.popitem(last=False)
         return self._listings[folder]
+
+
+def may_hang(library: Library) -> bool:
+    """Whether a library lies on a network drive, or has one mounted in it."""
+    return not all(filesystem_of(place).is_local for place in (library.root, *mounts_below(library.root)))
 
 
 class Grounds(dict[int, Ground]):

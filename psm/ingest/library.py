@@ -22,7 +22,7 @@ from psm.db.files import KnownFile
 from psm.errors import UsageError
 from psm.filesystems import filesystem_of
 from psm.ingest.files import FoundFile
-from psm.ingest.ground import ANSWER_S, Finding, Ground, Grounds, Whereabouts
+from psm.ingest.ground import ANSWER_S, Finding, Ground, Grounds, Whereabouts, may_hang
 from psm.ingest.ignore import IgnorePolicy
 from psm.ingest.moves import Observed, pair_moves
 from psm.ingest.observe import Observation, ToRead, observe
@@ -258,7 +258,7 @@ class _Scan:
 
     def _choose(self, known: Sequence[Library], paths: Sequence[Path] | None) -> dict[Library, list[bytes]]:
         """What to look at; nothing when it was stopped before a network drive had told where its links lead."""
-        if paths is None or all(filesystem_of(library.root).is_local for library in known):
+        if paths is None or not any(map(may_hang, known)):
             return choose_targets(known, paths)
         return next(abandonable((choose_targets(known, paths) for _ in (0,)), stop=self._stop), {})
 

@@ -97,7 +97,7 @@ class WatchScans:
         :raises PsmError: when the database cannot be written, or a path belongs to no library any more.
         :raises NoChild: when the process for a large scan cannot be started, or died.
         """
-        guard = _Guard(stop, self._clock, [root.path for root in batch if root.is_network])
+        guard = _Guard(stop, self._clock, [drive for root in batch for drive in root.drives])
         paths = [Path(os.fsdecode(join(root.library.root, path))) for root, paths in batch.items() for path in paths]
         losses = self._losses.counts(self._clock())
         in_child = False

@@ -314,8 +314,8 @@ class LibraryWatcher:
 
     def _by_patience(self) -> list[list[Watched]]:
         """What is scanned together: the local drives first, because a network drive may hang, each of those alone."""
-        local = [w for w in self._roots if not w.root.is_network]
-        return [local, *([w] for w in self._roots if w.root.is_network)]
+        local = [w for w in self._roots if not w.root.drives]
+        return [local, *([w] for w in self._roots if w.root.drives)]
 
     def _tell_when_ready(self) -> None:
         """Says once that all is known that changed before the start. What was written just then is waited for, what

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from watchdog.events import FileSystemEventHandler
 
@@ -135,7 +136,7 @@ class WatchedRoot:
         self._own_folders = 0
         """How many of the folders do not lie behind a link."""
         self._mounts: tuple[bytes, ...] = ()
-        self._network = False
+        self._drives: tuple[bytes, ...] = ()
         self._filesystem: FileSystem | None = None
         self._look_at = 0.0
         self._restart_at: float | None = None
@@ -200,9 +201,9 @@ class WatchedRoot:
         return self.mode is RootMode.OFFLINE
 
     @property
-    def is_network(self) -> bool:
-        """Whether the root may hang."""
-        return self._network
+    def drives(self) -> tuple[bytes, ...]:
+        """Where the network drives are mounted that the root lies on, or that are mounted in it: they may hang."""
+        return self._drives
 
     @property
     def pending(self) -> int:
@@ -276,10 +277,10 @@ class WatchedRoot:
         if self._walked is None:
             return
         self.folders += 1
-        if self._config.follow_symlinks and not self._network:
-            native = join(self.library.root, path)
-            if path and os.path.islink(native):
-                self._found_links[path] = os.path.realpath(native)
+        native = join(self.library.root, path)
+        in_peace = not self._config.follow_symlinks or any(_lies_below(native, drive) for drive in self._drives)
+        if path and not in_peace and os.path.islink(native):
+            self._found_links[path] = os.path.realpath(native)
         self._own_folders += path not in self._found_links and self._found_links.keys().isdisjoint(parents(path))
 
     def end_pass(self, now: float, *, took_s: float, complete: bool) -> None:
@@ -298,7 +299,7 @@ class WatchedRoot:
         """The files in the root by which somebody asks whether changes are seen: what events would tell of."""
         if self._source is not None or self.is_offline:
             return []
-        if not self._network:
+        if not self._drives:
             return _markers_in(self.path)
         if self._marker_question is None or self._marker_question.is_answered:
             self._marker_question = Question(lambda: _markers_in(self.path))
@@ -331,22 +332,34 @@ class WatchedRoot:
 
     def _look(self, now: float) -> tuple[int, int] | str | None:
         """The identity of the root, or why it has none; None when a network drive has not answered yet."""
-        filesystem = filesystem_of(self.path)
-        if filesystem.is_local:
-            self._network, self._question = False, None
+        filesystem, before = filesystem_of(self.path), (self._filesystem, self._drives)
+        self._filesystem = filesystem
+        self._drives = (
+            *(() if filesystem.is_local else (self.path,)),
+            *(point for point in mounts_below(self._place) if not filesystem_of(point).is_local),
+        )
+        if not self._drives:
+            self._question = None
             return self._judged(self._look_now())
-        known = self._identity if self._network and filesystem == self._filesystem else None
-        self._network, self._filesystem = True, filesystem
         if self._question is None:
-            if known is not None and now < self.pass_at - _AHEAD_S:
-                return known
-            self._question, self._asked_at = Question(self._look_now), now
+            is_known = self._identity is not None and before == (filesystem, self._drives) and self._doubt is None
+            if is_known and now < self.pass_at - _AHEAD_S:
+                # Until it is looked at as a whole, the drive is left in peace.
+                return self._judged(self._look_now()) if filesystem.is_local else self._identity
+            self._question, self._asked_at = Question(partial(self._look_patiently, self._drives)), now
         found = self._question.answer(within_s=_AT_ONCE_S if now == self._asked_at else 0.0)
         if self._question.is_answered:
             self._question = None
         elif now - self._asked_at > ANSWER_S:
-            return f"{filesystem.type} does not answer"
+            return f"{_named(self._drives)} does not answer"
         return None if found is None else self._judged(found)
+
+    def _look_patiently(self, drives: tuple[bytes, ...]) -> tuple[tuple[int, int], bool] | str:
+        """As ``_look_now``, when all the drives answer: in a thread of its own, for that may be never."""
+        for drive in drives:
+            with suppress(OSError):
+                os.stat(drive)
+        return self._look_now()
 
     def _judged(self, found: tuple[tuple[int, int], bool] | str) -> tuple[int, int] | str:
         """What a look found, with what the database says of it: asked in the thread that owns the connection."""
@@ -377,7 +390,7 @@ class WatchedRoot:
     def _go_offline(self, problem: str, now: float) -> None:
         pause_s = min(self._config.watch.polling_interval, _LONGEST_PAUSE_S)
         # One that was asked already, or of which the table of mounts tells, costs nothing.
-        self._look_at = now + (pause_s if self._network and self._question is None else 1.0)
+        self._look_at = now + (pause_s if self._drives and self._question is None else 1.0)
         if self.is_offline and self.reason == problem:
             return
         self._drop_source()
@@ -388,8 +401,8 @@ class WatchedRoot:
     def _arrive(self, identity: tuple[int, int], now: float) -> None:
         was_there = self.mode is not RootMode.STARTING
         self._identity = identity
-        self._network = not filesystem_of(self.path).is_local
-        self._place = self.path if self._network else os.path.realpath(self.path)
+        is_local = filesystem_of(self.path).is_local
+        self._place = os.path.realpath(self.path) if is_local else self.path
         self._mounts = mounts_below(self._place)
         self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         if was_there:
@@ -527,6 +540,14 @@ class WatchedRoot:
         why = f": {reason}" if reason else ""
         if before is not RootMode.STARTING or reason:
             self._say(self, f"Library {name} is watched {how or 'by events and polling'}{why}.")
+
+
+def _named(drives: tuple[bytes, ...]) -> str:
+    return " or ".join(f"{filesystem_of(drive).type} ({os.fsdecode(drive)})" for drive in drives)
+
+
+def _lies_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(join(folder, b""))
 
 
 def _markers_in(folder: bytes) -> list[bytes]:

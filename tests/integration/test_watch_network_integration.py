@@ -67,13 +67,14 @@ def test_a_local_library_is_followed_while_a_network_drive_hangs(
     with process(psm, "--interval", "1") as running:
         share.freeze()
         worst_s, number = 0.0, 0
-        while not any("nfs4 does not answer" in text for text in texts(running, "root")):
+        silent = f"nfs4 ({share.root}) does not answer"
+        while not any(silent in text for text in texts(running, "root")):
             began, number = time.monotonic(), number + 1
             album(tmp_path / "local" / f"new {number}", 1)
             wait_for(psm, f"new {number}/000 song.flac")
             worst_s = max(worst_s, time.monotonic() - began)
         assert worst_s < 2.5  # less than the drive has to answer
-        assert "nfs4 does not answer" in psm("status").stdout
+        assert silent in psm("status").stdout
         assert {f"album/{n:03} song.flac" for n in range(3)} <= present(psm)
         album(tmp_path / "local" / "last", 1)
         wait_for(psm, "last/000 song.flac")
@@ -127,3 +128,28 @@ def test_another_library_that_hangs_does_not_hold_up_a_scan(
     assert psm.json("scan", tmp_path / "local")["added"] == 1
     share.thaw()
     assert len(present(psm)) == 8
+
+
+def test_a_network_drive_that_is_mounted_in_a_library_and_hangs_does_not_hold_up_another(tmp_path: Path) -> None:
+    share = NetworkShare(tmp_path / "mixed" / "mounts")
+    psm = PsmWithShare(tmp_path, share)
+    album(share.root / "far")
+    psm("scan", album(tmp_path / "local"), album(tmp_path / "mixed" / "shelf").parent)
+    assert len(present(psm)) == 9
+    with process(psm, "--interval", "1") as running:
+        ready = texts(running, "ready")[0]
+        assert f"mixed: events and polling, because other drives are mounted in it ({share.root})" in ready
+        album(tmp_path / "mixed" / "near", 1)
+        wait_for(psm, "near/000 song.flac")
+        share.freeze()
+        wait_for_text(running, "root", f"nfs4 ({share.root}) does not answer")
+        began = time.monotonic()
+        album(tmp_path / "local" / "new", 1)
+        wait_for(psm, "new/000 song.flac")
+        assert time.monotonic() - began < 2.5
+        album(tmp_path / "mixed" / "meanwhile", 1)
+        assert running.end() < 5.0
+    share.thaw()
+    with process(psm, "--interval", "1"):
+        wait_for(psm, "meanwhile/000 song.flac")
+    assert len(present(psm)) == 12

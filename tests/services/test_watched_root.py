@@ -372,7 +372,7 @@ def test_a_network_drive_is_polled_and_it_is_said_why(make: Make, drives: Drives
     drives.kinds[os.fsencode(stage.folder)] = NFS
     stage.tick()
     assert stage.root.mode is RootMode.POLLING
-    assert stage.root.is_network
+    assert stage.root.drives == (os.fsencode(stage.folder),)
     assert stage.said == [
         "Library music is watched by polling: nfs4 is a network drive or unknown: it does not tell of changes that "
         "are made elsewhere."
@@ -402,7 +402,7 @@ def test_a_network_drive_that_does_not_answer_is_waited_for(
         stage.tick(61)  # it is asked, and not waited for
         assert stage.root.pass_at > stage.now  # and not scanned before it has answered
         stage.tick(watched_root.ANSWER_S + 1)
-        assert (stage.root.mode, stage.root.reason) == (RootMode.OFFLINE, "nfs4 does not answer")
+        assert (stage.root.mode, stage.root.reason) == (RootMode.OFFLINE, f"nfs4 ({stage.folder}) does not answer")
         before = threading.active_count()
         for _ in range(5):
             stage.tick(61)
