@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 
 from psm.abandon import POLL_S
 from psm.ingest.files import file_stat
@@ -26,6 +27,8 @@ CHUNK = 32
 MAX_WORKERS = 4
 NETWORK_THREADS = 4
 _RACE_NS = 2_000_000_000
+_END_WITHIN_S = 3.0
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ def _read_in_processes(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcom
     try:
         while not stop.is_set():
             for chunk in islice(chunks, 2 * workers - len(running)):
-                running[pool.submit(_read_chunk, chunk)] = chunk
+                with _ctrl_c_held_back():  # the first ones start workers
+                    running[pool.submit(_read_chunk, chunk)] = chunk
             if not running:
                 return
             finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -151,7 +155,33 @@ def _read_in_processes(jobs: Sequence[Job], stop: StopSignal) -> Iterator[Outcom
                 return
             yield read_one(number, job)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        _end_workers()
+
+
+def _end_workers() -> None:
+    """Waits for the workers as long as they may take for the last chunk.
+
+    The pool itself would wait for ever for one that was started in the moment in which another one died.
+    """
+    deadline = time.monotonic() + _END_WITHIN_S
+    while active_children() and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    for worker in active_children():
+        worker.kill()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes that are started in the block never hear Ctrl-C: it would end them before they can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _chunks(jobs: Sequence[Job]) -> Iterator[list[tuple[int, Job]]]:

@@ -5,6 +5,7 @@ import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from psm.ingest.reading import Job, Outcome, read_many, read_one
 from psm.models import Reading
 from psm.progress import NeverStop
 from tests.factories import write_flac
+from tests.watched import wait_until
 
 
 def jobs_in(folder: Path, count: int) -> list[Job]:
@@ -87,6 +89,31 @@ def test_a_pool_that_breaks_while_work_is_handed_to_it_loses_nothing(
     monkeypatch.setattr(reading_module, "ProcessPoolExecutor", BrokenPool)
     jobs = jobs_in(tmp_path, 70)
     assert titles(list(read_many(jobs, network=False, stop=NeverStop()))) == {n: f"Song {n}" for n in range(70)}
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_module, "PARALLEL_FROM", 1)
+    monkeypatch.setattr(reading_module, "_END_WITHIN_S", 0.1)
+    stop = threading.Event()
+    outcomes = read_many(jobs_in(tmp_path, 400), network=False, stop=stop)
+    next(outcomes)
+    workers = active_children()
+    os.kill(workers[0].pid or 0, signal.SIGSTOP)
+    stop.set()
+    list(outcomes)
+    wait_until(lambda: not any(worker.is_alive() for worker in workers), "the workers ended")
+
+
+def test_workers_cannot_be_ended_by_ctrl_c_while_they_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_module, "PARALLEL_FROM", 1)
+    outcomes = read_many(jobs_in(tmp_path, 100), network=False, stop=NeverStop())
+    next(outcomes)
+    for worker in active_children():
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+        assert int(blocked.split()[1], 16) & 1 << (signal.SIGINT - 1)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert len(list(outcomes)) == 99
 
 
 def test_a_file_that_went_away_and_one_that_cannot_be_read_say_so(
