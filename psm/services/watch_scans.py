@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +55,7 @@ class Losses:
 
     def __init__(self) -> None:
         self._lately: deque[tuple[float, int, int]] = deque()
+        self._held: set[int] = set()
 
     def add(self, missing: Mapping[int, int], now: float) -> None:
         """So many files of each library went missing at ``now`` (seconds of a clock that only runs)."""
@@ -62,12 +63,21 @@ class Losses:
 
     def counts(self, now: float) -> dict[int, int]:
         """How many that are, by library."""
-        while self._lately and now - self._lately[0][0] > LOSSES_LAST_S:
-            self._lately.popleft()
+        self._lately = deque(e for e in self._lately if now - e[0] <= LOSSES_LAST_S or e[1] in self._held)
         counts: dict[int, int] = {}
         for _, library, count in self._lately:
             counts[library] = counts.get(library, 0) + count
         return counts
+
+    def hold(self, libraries: Collection[int]) -> None:
+        """Files of these were kept because too many are gone: what counted for that goes on to count, or the next look
+        would let them go without a word.
+        """
+        self._held.update(libraries)
+
+    def release(self, libraries: Collection[int]) -> None:
+        """These were looked at as a whole, and nothing had to be kept."""
+        self._held.difference_update(libraries)
 
 
 class WatchScans:
@@ -140,8 +150,15 @@ class WatchScans:
                 if type(e) is not PsmError:
                     raise
                 raise NoChild(str(e)) from e
-        self._losses.add(result.missing_by_library, self._clock())
+        self._remember_losses(batch, result)
         return Done(result, in_child, guard.stalled)
+
+    def _remember_losses(self, batch: Mapping[WatchedRoot, Sequence[bytes]], result: ScanResult) -> None:
+        self._losses.add(result.missing_by_library, self._clock())
+        if result.refused:
+            self._losses.hold({root.library.id for root in batch})
+        elif result.complete:
+            self._losses.release({root.library.id for root, paths in batch.items() if root.below in paths})
 
     def forget_long_missing(self, config: Config, stop: StopSignal) -> None:
         """Forgets files that are missing for longer than the grace time."""

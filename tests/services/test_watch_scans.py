@@ -53,3 +53,12 @@ def test_losses_count_for_a_while_and_by_library() -> None:
     assert losses.counts(100.0) == {1: 40, 2: 5}
     assert losses.counts(LOSSES_LAST_S + 50.0) == {1: 10}
     assert losses.counts(LOSSES_LAST_S + 101.0) == {}
+
+
+def test_losses_that_were_refused_count_until_nothing_has_to_be_kept() -> None:
+    losses = Losses()
+    losses.add({1: 60, 2: 60}, 0.0)
+    losses.hold({1})
+    assert losses.counts(10 * LOSSES_LAST_S) == {1: 60}
+    losses.release({1})
+    assert losses.counts(10 * LOSSES_LAST_S) == {}
