@@ -19,7 +19,8 @@ the same.
 
 **4. Several readings** (``views``). "03 Halo" is also "Halo"; "Beyoncé - Halo" in one field is also Beyoncé's Halo; a
 file without tags is what its name says. A video called "Beyoncé - Halo" by "Somebody's Channel" is believed, with a
-doubt. "Track 03" and "n.a." are no titles. The best pair of readings counts.
+doubt. "Track 03" and "n.a." are no titles. "Группа крови" is also "gruppa krovi" (``latin``). The best pair of readings
+counts.
 
 **5. Candidates by keys** (``candidates``). A file is looked at for a track only if they share a key: an ISRC, a
 MusicBrainz id, a path, the squashed name of the song, the beginnings of a word of the artist and a word of the title
@@ -63,7 +64,7 @@ bitrate, at last the path: never the number of a row, so that a database built a
 
 from psm.normalize import normalize, track_key
 
-ALGORITHM_VERSION = "3"
+ALGORITHM_VERSION = "4"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
 __all__ = ["ALGORITHM_VERSION", "normalize", "track_key"]

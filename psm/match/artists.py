@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
+from psm.match.latin import latin
 from psm.match.titles import one_width
 from psm.match.vocabulary import NOBODY
 from psm.normalize import normalize
@@ -56,6 +57,26 @@ def parse_artists(credited: tuple[str, ...], guests: tuple[str, ...] = ()) -> Ar
                 tokens.update(normalize(part).split())
     tokens.discard("the")
     return Artists(frozenset(names), frozenset(wholes), "".join(wholes), next(iter(names), ""), frozenset(tokens))
+
+
+def latin_artists(artists: Artists) -> Artists | None:
+    """The same people in Latin letters, None when all of them are written in these, or have no such reading."""
+    names = {
+        name: latin(name) for name in (*artists.names, *artists.wholes, *artists.tokens, artists.all, artists.main)
+    }
+    if not any(names.values()):
+        return None
+
+    def spelt(own: frozenset[str]) -> frozenset[str]:
+        return frozenset(names[name] or name for name in own)
+
+    return Artists(
+        spelt(artists.names),
+        spelt(artists.wholes),
+        names[artists.all] or artists.all,
+        names[artists.main] or artists.main,
+        spelt(artists.tokens),
+    )
 
 
 def is_nobody(text: str) -> bool:

@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rapidfuzz import fuzz
 
+from psm.match.latin import latin
 from psm.match.vocabulary import NO_CREDIT, SAYS_NOTHING
 from psm.normalize import normalize
 
@@ -15,14 +16,22 @@ from psm.normalize import normalize
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(rf"\b(?:{pattern})\b"))
     for kind, pattern in (
-        ("karaoke", "karaoke|in the style of|originally performed|made (?:famous|popular)|backing track|sing ?along"),
+        (
+            "karaoke",
+            "karaoke|караоке|カラオケ|in the style of|originally performed|made (?:famous|popular)|backing track"
+            "|sing ?along",
+        ),
         ("tribute", "tribute(?: to)?|as performed by"),
-        ("live", "live|unplugged|in concert|en vivo|ao vivo|en directo|(?:bbc|peel|kexp|radio|spotify) sessions?"),
-        ("acoustic", "acoustic|acustic[oa]|stripped"),
-        ("instrumental", "instrumentals?|inst|off vocal|without vocals"),
+        (
+            "live",
+            "live|ライブ|живой звук|концертная версия|unplugged|in concert|en vivo|ao vivo|en directo"
+            "|(?:bbc|peel|kexp|radio|spotify) sessions?",
+        ),
+        ("acoustic", "acoustic|acustic[oa]|akustik|akustisch|acoustique|акустика|stripped"),
+        ("instrumental", "instrumentals?|instrumentale|strumentale|инструментал|минус|inst|off vocal|without vocals"),
         ("a cappella", "a ?cap+el+as?"),
         ("demo", "demos?"),
-        ("cover", "cover(?:ed)?"),
+        ("cover", "cover(?:ed)?|кавер"),
         ("orchestral", "orchestral?|symphonic|philharmonic|string quartet|strings version"),
         ("piano", "piano (?:version|cover|solo)|solo piano"),
         ("sped up", "sped up|speed up|nightcore"),
@@ -40,7 +49,8 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 _ANY_KIND = re.compile("|".join(f"(?:{pattern.pattern})" for _, pattern in _KINDS))
 _REMIX = re.compile(
-    r"\b(?:remix(?:ed)?|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit|mixed)\b"
+    r"\b(?:remix(?:ed)?|ремикс|リミックス|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit"
+    r"|mixed)\b"
 )
 _LANGUAGE = re.compile(
     r"\b(spanish|english|german|french|italian|japanese|korean|portuguese|chinese|mandarin|russian|arabic|hebrew"
@@ -139,9 +149,21 @@ def parse_title(text: str, album: str | None = None) -> Title:
     full = normalize(text)
     if full == core and not subtitles:  # most titles say nothing but the song's name
         return Title(core, full, (), frozenset(kinds), frozenset(credit), tuple(guests), (core.replace(" ", ""),))
-    squashed = (t.replace(" ", "") for t in (core, " ".join((core, *subtitles)), full))
-    spellings = tuple(dict.fromkeys(squashed))
+    spellings = _spellings(core, subtitles, full)
     return Title(core, full, tuple(subtitles), frozenset(kinds), frozenset(credit), tuple(guests), spellings)
+
+
+def latin_title(title: Title) -> Title | None:
+    """The same title in Latin letters, None when its name is written in these, or has no such reading."""
+    core = latin(title.core)
+    if core is None:
+        return None
+    full = latin(title.full) or title.full
+    subtitles = tuple(latin(text) or text for text in title.subtitles)
+    credit = frozenset(latin(word) or word for word in title.credit)
+    return replace(
+        title, core=core, full=full, subtitles=subtitles, credit=credit, spellings=_spellings(core, subtitles, full)
+    )
 
 
 @lru_cache(maxsize=16_384)
@@ -163,6 +185,11 @@ def numbers(core: str) -> tuple[str, ...]:
     if len(tokens) > 1 and tokens[-1] in _NUMBERS and not tokens[-1].isdigit() and tokens[-1] not in ("i", "x", "v"):
         found.append(_NUMBERS[tokens[-1]])
     return tuple(found)
+
+
+def _spellings(core: str, subtitles: Sequence[str], full: str) -> tuple[str, ...]:
+    squashed = (text.replace(" ", "") for text in (core, " ".join((core, *subtitles)), full))
+    return tuple(dict.fromkeys(squashed))
 
 
 def _segments(text: str) -> tuple[str, list[str]]:

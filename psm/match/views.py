@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from psm.match.artists import Artists, is_nobody, parse_artists
-from psm.match.titles import Album, Title, one_width, parse_album, parse_title
+from psm.match.artists import Artists, is_nobody, latin_artists, parse_artists
+from psm.match.titles import Album, Title, latin_title, one_width, parse_album, parse_title
 from psm.match.vocabulary import UNKNOWN_ALBUMS
 from psm.models import FileFacts, Track
 from psm.normalize import normalize
@@ -91,7 +91,17 @@ def _views(
         artists = parse_artists(reading.artists, parsed.guests)
         if parsed.core and (parsed.full, artists) not in seen and len(seen) < _MOST_VIEWS:
             seen.add((parsed.full, artists))
-            yield View(parsed, artists, reading.untitled, reading.doubted)
+            view = View(parsed, artists, reading.untitled, reading.doubted)
+            yield view
+            if not (parsed.full.isascii() and artists.all.isascii()):
+                yield from _by_sound(view)
+
+
+def _by_sound(view: View) -> Iterator[View]:
+    """The reading in Latin letters, for one that is not."""
+    title, artists = latin_title(view.title), latin_artists(view.artists)
+    if title or artists:
+        yield replace(view, title=title or view.title, artists=artists or view.artists)
 
 
 @dataclass(frozen=True, slots=True)
