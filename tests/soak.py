@@ -303,8 +303,9 @@ class Disk:
         )
 
     def _cut(self) -> None:
+        """Not to nothing: psm waits for two minutes whether an empty file is filled."""
         with open(self._song(one_name=True), "r+b") as file:
-            file.truncate(self._chance.choice((0, 3, 100)))
+            file.truncate(self._chance.choice((3, 100)))
 
     def touch_often(self, count: int) -> None:
         """Causes so many events. Two files take turns: the kernel makes one event of two that are the same."""
