@@ -148,3 +148,23 @@ def test_one_that_was_stopped_and_has_not_ended_is_not_started_beside_itself(
     with watching(shelf):
         shelf.settle()
     shelf.verify()
+
+
+def test_a_large_loss_that_was_refused_is_not_let_go_when_time_has_passed(
+    shelf: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = shelf.library()
+    one, two = album(root / "one", 45), album(root / "two", 45)
+    album(root / "three", 30)
+    with watching(shelf):
+        shutil.rmtree(one)
+        wait_until(lambda: len(shelf.rows()) == 75, "the first loss is taken in")
+        shutil.rmtree(two)
+        shelf.wait_for(WatchEventKind.NOTE, "--accept-missing")
+        monkeypatch.setattr(watch_scans, "LOSSES_LAST_S", 0.0)
+        (watched,) = shelf.watcher._roots
+        before = watched.last_pass_at
+        watched.root.relook()
+        wait_until(lambda: watched.last_pass_at != before, "everything is looked at once more")
+        shelf.leave_cookie(root)
+        assert len(shelf.rows()) == 75
