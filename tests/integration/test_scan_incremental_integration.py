@@ -130,7 +130,7 @@ def test_one_that_is_ended_early_is_made_up_for_by_the_next(
 ) -> None:
     before = shelf.ids()
     a_day_of_changes(music)
-    album(music / "Large", 900)
+    album(music / "Large", 650)
     lock = Path(f"{psm.database}.scan.lock")
     lock.write_bytes(b"")
     job = psm.start("scan", "--quick")
@@ -146,7 +146,7 @@ def test_one_that_is_ended_early_is_made_up_for_by_the_next(
 
 
 def test_files_that_change_while_it_runs_are_found_by_the_next(psm: Psm, music: Path, shelf: Shelf) -> None:
-    album(music / "Large", 700)
+    album(music / "Large", 620)
     job = psm.start("scan", "--quick")
     turn = 0
     while job.poll() is None:
@@ -195,7 +195,7 @@ def test_times_and_paths_go_together(shelf: Shelf, music: Path) -> None:
 
 
 def test_programs_that_read_beside_it_are_never_held_up(psm: Psm, music: Path, shelf: Shelf) -> None:
-    album(music / "Large", 700)
+    album(music / "Large", 620)
     job = psm.start("scan", "--quick")
     while job.poll() is None:
         assert len(shelf.rows()) >= 9

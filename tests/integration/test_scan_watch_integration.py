@@ -15,6 +15,7 @@ from psm.locks import LockHeld, hold
 from psm.services.libraries import add_library, move_library, remove_library, watch_library
 from psm.services.matching import match_tracks
 from psm.services.watch_events import WatchEventKind
+from tests.audio import make_audio, write_tags
 from tests.factories import add_playlist, flac_bytes, write_flac
 from tests.watched import Watched, album, counted_scans, wait_until, watching
 
@@ -305,6 +306,30 @@ def test_a_tree_that_moves_to_another_library_keeps_rows_and_matches(shelf: Watc
     assert shelf.ids() == before
     match_tracks(shelf.db, shelf.config.match)
     assert [m.file_id for m in matches.all_matches(shelf.db.connection)] == matched
+    shelf.verify()
+
+
+def test_music_of_every_kind_keeps_its_row_when_it_is_retagged_and_moved(shelf: Watched, music: Path) -> None:
+    names = ("a.mp3", "b.ogg", "c.opus", "d.m4a", "e.flac", "f.wav")
+    for tone, name in enumerate(names, start=4):
+        make_audio(music / "Kinds" / name, tone=100 * tone)
+    shelf.settle()
+    before = shelf.ids()
+    for name in names:
+        write_tags(music / "Kinds" / name, title=[f"Title of {name}"], artist=["Somebody"], cover=bytes(5_000))
+    shelf.settle()
+    assert shelf.ids() == before
+    for name in names:
+        write_tags(music / "Kinds" / name, title=[f"Another title of {name}"])
+        (music / "Kinds" / name).rename(music / "Two" / f"moved {name}")
+    (music / "Kinds").rmdir()
+    shelf.settle()
+    assert shelf.ids() == before
+    for name in names:
+        row = shelf.row(music / "Two" / f"moved {name}")
+        assert row is not None
+        assert (row.error, row.tags.title) == (None, f"Another title of {name}")
+    assert sum(result.missing for result in shelf.results) == 0
     shelf.verify()
 
 
