@@ -20,7 +20,7 @@ SAME_ARTISTS = 0.93
 
 _CLOSE_S = 3.0
 _SAME_ALBUM = 0.1  # so much of what is missing to 1 the same album makes up for
-_DURATION_STEPS = ((1.0, 0.985), (1.5, 0.93), (2.5, 0.8), (5.0, 0.75))  # up to so many tolerances apart: this factor
+_DURATION_STEPS = ((1.0, 0.93), (1.5, 0.9), (2.5, 0.8), (5.0, 0.75))  # up to so many tolerances apart: this factor
 _FAR = 0.65
 _SAME_PLACE_S = 1.0
 _OTHER_CREDIT = 0.85  # the same title there, of other people: the composer or the performer, the band or the singer
