@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from psm.errors import PsmError
@@ -331,9 +330,9 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 @cache
 def _migrations() -> tuple[str, ...]:
-    folder = resources.files("psm.db") / "migrations"
-    names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
-    return tuple((folder / name).read_text(encoding="utf-8") for name in names)
+    # Not importlib.resources, which takes 2 MB: psm is never run from a zip archive.
+    files = sorted((Path(__file__).parent / "migrations").glob("*.sql"))
+    return tuple(file.read_text(encoding="utf-8") for file in files)
 
 
 def _statements(sql: str) -> Iterator[str]:

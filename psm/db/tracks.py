@@ -1,12 +1,12 @@
 """``tracks``: what playlists ask for, each once, however many playlists hold it."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psm.db import metadata
+from psm.digest import blake2b
 from psm.errors import UsageError
 from psm.models import Method, PlaylistEntry, Status, Track
 from psm.normalize import normalize
@@ -42,7 +42,7 @@ def identity(entry: PlaylistEntry) -> str:
             entry.guessed,
         ]
     )
-    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+    return blake2b(said.encode(), digest_size=16).hexdigest()
 
 
 def ensure(connection: sqlite3.Connection, entries: Sequence[PlaylistEntry], *, key: KeyOf) -> Ensured:

@@ -12,9 +12,9 @@ the frames themselves (mp3gain). Not told apart: a FLAC file and the same file c
 sum of the whole.
 """
 
-from hashlib import blake2b
 from typing import BinaryIO
 
+from psm.digest import blake2b
 from psm.ingest.formats import Anatomy, Malformed, Source, Span, dissect
 
 _SAMPLE_BYTES = 16 * 1024

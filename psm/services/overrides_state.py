@@ -3,13 +3,13 @@
 Apart from the reading and writing of the file, which a build with nothing to do need not load.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from psm.db import Database, decisions, metadata
+from psm.digest import blake2b
 from psm.errors import PsmError
 from psm.models import RowError
 
@@ -132,4 +132,4 @@ def real_folder(folder: Path) -> str:
 
 def content_of(data: bytes | None) -> str:
     """The hash by which the mark knows the file's content."""
-    return "" if data is None else hashlib.blake2b(data, digest_size=16).hexdigest()
+    return "" if data is None else blake2b(data, digest_size=16).hexdigest()

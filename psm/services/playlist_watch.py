@@ -5,7 +5,6 @@ reports that psm wrote there itself, and gives one hash for all that it saw: a h
 says that another one is due. It runs in a thread that is left behind when a network drive does not answer.
 """
 
-import hashlib
 import logging
 import os
 import stat
@@ -18,6 +17,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
 from psm.config import Config, Polling
 from psm.db import Database, exports, playlist_sources, report_state
+from psm.digest import blake2b
 from psm.filesystems import filesystem_of
 from psm.owned import Output
 from psm.progress import NeverStop
@@ -346,7 +346,7 @@ def _outputs(db: Database) -> Iterator[Output]:
 
 
 def _hash(seen: Iterator[tuple[object, ...]]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for entry in seen:
         digest.update(repr(entry).encode())
     return digest.hexdigest()
