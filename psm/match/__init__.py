@@ -61,14 +61,14 @@ song: then it is evidence only); then the best likeness at or above ``match.thre
 answers. Among equals the lossless file goes before the lossy one, the album before the compilation, the higher
 bitrate, at last the path: never the number of a row, so that a database built anew answers the same.
 
-**8. How sure** (``calibration``). A score is no probability. A fixed curve makes it one: of the matches that are said to
-be 95 % sure, 95 % are right. It was found on labelled playlists, as all the weights were: docs/matching.md has the
+**8. How sure** (``calibration``). A score is no probability. A fixed curve makes it one: of the matches that are said
+to be 95 % sure, 95 % are right. It was found on labelled playlists, as all the weights were: docs/matching.md has the
 measured tables, the command that makes them, and what was tried and left out.
 """
 
 from psm.normalize import normalize, track_key
 
-ALGORITHM_VERSION = "5"
+ALGORITHM_VERSION = "6"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
 __all__ = ["ALGORITHM_VERSION", "normalize", "track_key"]

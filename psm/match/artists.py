@@ -16,6 +16,7 @@ _SEPARATOR = re.compile(
     r"\s*[,;/&+×、・|]\s*|\s+(?:feat\.?|ft\.?|featuring|with|x|vs\.?|versus|and|und|y|et|presents|pres\.?)\s+",
     re.IGNORECASE,
 )
+_CHANNEL = re.compile(r"(?:\s+-\s+topic|\s*vevo)\s*$", re.IGNORECASE)  # as a video site calls an artist's own channel
 _SIMILAR = 88.0
 _GUESTS_ALONE = 0.8
 
@@ -47,6 +48,7 @@ class ArtistVerdict:
 @lru_cache(maxsize=16_384)
 def parse_artists(credited: tuple[str, ...], guests: tuple[str, ...] = ()) -> Artists:
     """The artists in ``credited`` (strings as a source has them) and the guests that a title names."""
+    credited = tuple(_CHANNEL.sub("", one_width(text)) or text for text in credited)
     wholes = [whole for text in credited if (whole := _name(text)) not in NOBODY]
     names: dict[str, None] = {}
     tokens: set[str] = set()

@@ -19,26 +19,30 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "karaoke",
             "karaoke|караоке|カラオケ|in the style of|originally performed|made (?:famous|popular)|backing track"
-            "|sing ?along",
+            "|sing ?along|play ?along|minus one|drumless",
         ),
         ("tribute", "tribute(?: to)?|as performed by"),
         (
             "live",
             "live|ライブ|живой звук|концертная версия|unplugged|in concert|en vivo|ao vivo|en directo"
-            "|(?:bbc|peel|kexp|radio|spotify) sessions?",
+            "|(?:bbc|peel|kexp|radio|spotify) sessions?|tiny desk|npr|kexp",
         ),
         ("acoustic", "acoustic|acustic[oa]|akustik|akustisch|acoustique|акустика|stripped"),
         ("instrumental", "instrumentals?|instrumentale|strumentale|инструментал|минус|inst|off vocal|without vocals"),
-        ("a cappella", "a ?cap+el+as?"),
+        ("a cappella", "a ?cap+el+as?|(?:isolated )?vocals only|isolated vocals|vocal only"),
         ("demo", "demos?"),
         ("cover", "cover(?:ed)?|кавер"),
         ("orchestral", "orchestral?|symphonic|philharmonic|string quartet|strings version"),
-        ("piano", "piano (?:version|cover|solo)|solo piano"),
+        ("piano", "piano (?:version|cover|solo)|solo piano|^piano$"),
         ("sped up", "sped up|speed up|nightcore"),
-        ("slowed", "slowed|chopped"),
+        ("slowed", "slowed|chopped|screwed"),
         ("8D", "8d"),
+        ("lo-fi", "lo ?fi"),
         ("reprise", "reprise"),
-        ("alternate", "alternat(?:e|ive)|outtake|take \\d+|rehearsal|early version|rough mix|unreleased version"),
+        (
+            "alternate",
+            "alternat(?:e|ive)|outtake|take \\d+|rehearsal|early version|rough mix|unreleased version|reimagined",
+        ),
         ("re-recorded", "re ?record(?:ed|ing)"),
         ("Taylor's version", "taylors version"),
         ("extended", "extended|12 inch|12 mix|club (?:mix|version)|long version"),
@@ -52,11 +56,12 @@ _REMIX = re.compile(
     r"\b(?:remix(?:ed)?|ремикс|リミックス|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit"
     r"|mixed)\b"
 )
+_OTHER_VERSION = re.compile(r"\b(?:version|ver|rendition)$")
 _LANGUAGE = re.compile(
     r"\b(spanish|english|german|french|italian|japanese|korean|portuguese|chinese|mandarin|russian|arabic|hebrew"
     r"|espanol|deutsch|deutsche|francais|italiano)\b(?: (?:version|ver))?$"
 )
-_PART = re.compile(r"\b(?:part|parts|pt|pts|teil|chapter|vol|volume)\s+(\d+|[ivx]+|one|two|three|four|five|six)\b")
+_PART = re.compile(r"\b(?:part|parts|pt|pts|teil|chapter|act|vol|volume)\s+(\d+|[ivx]+|one|two|three|four|five|six)\b")
 _NUMBERS = {
     name: str(value)
     for names in (("one", "two", "three", "four", "five", "six"), ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii"))
@@ -234,6 +239,8 @@ def _kinds_of(addition: str) -> set[str]:
         kinds.add(f"part {_number(found[1])}")
     if found := _LANGUAGE.search(addition):
         kinds.add(f"{found[1]} version")
+    if not kinds and _OTHER_VERSION.search(addition) and not _says_nothing(addition):
+        kinds.add(addition)  # "guitar version": whatever it is, it is one
     if _REMIX.search(addition) and not _says_nothing(addition) and not kinds & {"extended", "alternate"}:
         kinds.add("remix")
     return kinds

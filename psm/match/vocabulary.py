@@ -17,7 +17,8 @@ COMMON_TITLES = _list("""
 """Names that hundreds of recordings share, squashed."""
 
 SAYS_NOTHING = _list("""
-    remaster remastered remastering remasterizado remasterise digital digitally deluxe edition expanded explicit clean
+    remaster remastered remastering mastered master remasterizado remasterise digital digitally deluxe edition expanded
+    explicit clean
     album single version ver original official music video clip audio lyric lyrics visualizer visualiser hd hq 4k mono
     stereo mix edit bonus track radio anniversary
     re issue reissue reissued full main ost soundtrack motion picture

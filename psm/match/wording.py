@@ -187,11 +187,18 @@ def _differing_versions(
         (b.kinds - a.kinds, theirs, mine, "file", my_album),
     ):
         for kind in sorted(kinds):
+            if any(_is_same_version(kind, named) for named in other.title.kinds):
+                continue
             implied = _implied(kind, naming, other, other_album, close=close)
             (unsaid if implied else found).append(f"only the {side} is {kind}")
     if "remix" in a.kinds & b.kinds and a.credit and b.credit and not _same_credit(a, b):
         found.append("another remix")
     return found, unsaid
+
+
+def _is_same_version(one: str, other: str) -> bool:
+    """Whether two versions that no list knows are one but for a slip: "first version", "fist version"."""
+    return one.endswith(" version") and other.endswith(" version") and fuzz.ratio(one[:-8], other[:-8]) >= 80
 
 
 def _only_one(a: Title, b: Title, my_album: Album | None, their_album: Album | None, kind: str) -> str:

@@ -21,6 +21,8 @@ def score(mine: tuple[str, ...], theirs: tuple[str, ...]) -> float | None:
         (("Beyoncé", "Jay-Z"), ("Beyonce",)),
         (("Beyoncé",), ("Beyoncé feat. Jay-Z",)),
         (("Björk",), ("Bjork",)),
+        (("Björk",), ("Björk - Topic",)),
+        (("Björk",), ("bjorkVEVO",)),
         (("Led Zeppelin",), ("Led Zepplin",)),
         (("Carl Brave x Franco126",), ("Franco126, Carl Brave",)),
     ],

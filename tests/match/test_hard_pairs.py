@@ -32,6 +32,8 @@ SAME = [
     ("Мумий Тролль - Владивосток 2000 | 2:39", "Mumiy Troll - Vladivostok 2000 | 2:39", "spelt a little otherwise"),
     ("スピッツ - ロビンソン | 4:19", "Supittsu - Robinson | 4:19", "a Latin reading of kana"),
     ("아이유 - 좋은 날 | 3:53", "IU, 아이유 - Joheun nal | 3:53", "a Latin reading of Hangul"),
+    ("Liszt - Vallée d'Obermann (First Version) | 12:40", "Liszt - Vallée d'Obermann (fist version) | 12:40",
+     "the same version, misspelt"),
     # What says nothing
     ("Fleetwood Mac - Dreams | 4:17", "Fleetwood Mac - Dreams (2004 Remaster) | 4:18", "a remaster"),
     ("The Beatles - Help! - 2015 Mix | 2:19", "The Beatles - Help! | 2:19", "a mix of a year is a remaster"),
@@ -85,6 +87,9 @@ OTHERS = [
     ("Adele - Hello | 4:55", "Adele - Hello (Demo) | 4:55", "a demo"),
     ("Adele - Hello | 4:55", "Adele - Hello (Sped Up) | 4:00", "sped up"),
     ("Adele - Hello | 4:55", "Adele - Hello (Marshmello Remix) | 4:55", "a remix"),
+    ("Adele - Hello | 4:55", "Adele - Hello (Christmas Version) | 4:55", "some version that no list knows"),
+    ("Adele - Hello (Guitar Version) | 4:55", "Adele - Hello (Harp Version) | 4:55", "two such versions"),
+    ("Adele - Hello | 4:55", "Adele - Hello (Tiny Desk) | 4:55", "live at somebody's desk"),
     ("Adele - Hello (Marshmello Remix) | 4:55", "Adele - Hello (Dave Audé Remix) | 4:55", "somebody else's remix"),
     ("Кино - Группа крови | 4:44", "Кино - Группа крови (концертная версия) | 4:44", "live, in Russian"),
     ("Кино - Группа крови | 4:44", "Kino - Gruppa lyubvi | 4:44", "another word, in either alphabet"),
