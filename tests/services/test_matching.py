@@ -1,5 +1,6 @@
 """The match stage: what a change re-opens, what stays, and that no interruption is seen afterwards."""
 
+import gc
 import os
 import random
 import signal
@@ -440,6 +441,20 @@ def test_a_full_run_that_was_stopped_is_still_due(db: Database) -> None:
     assert is_due(db.connection, CFG)
     match_tracks(db, CFG)
     assert the_match(db, "Innuendo") is not None
+
+
+def test_garbage_is_looked_for_again_afterwards(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    match_tracks(db, CFG)
+    assert gc.isenabled()
+
+    def fail(*args: object, **kwargs: object) -> bool:
+        assert not gc.isenabled()
+        raise RuntimeError
+
+    monkeypatch.setattr(matching, "find_affected", fail)
+    with pytest.raises(RuntimeError):
+        match_tracks(db, CFG)
+    assert gc.isenabled()
 
 
 def test_progress_counts_up_to_all_tracks(db: Database) -> None:
