@@ -35,7 +35,8 @@ before any title is compared.
 - title (``wording``): 1 for the same words, 0.97 when a subtitle is left out ("Brandy (You're a Fine Girl)"); else the
   share of words that both have, by weight, where a misspelt word counts and a *replaced* one counts twice against ("The
   Night of the Wolf" is not "The Night of the Fox") and, where it tells something, allows 0.75 at most: titles made from
-  one pattern differ in a single word. Another number in it, or a version on one side alone, is refused;
+  one pattern differ in a single word. Where only one album is live, and the durations do not agree, it is 0.85 at most.
+  Another number in it, or a version on one side alone, is refused;
 - artists: 1 when they agree, 0.4 when they are others, 0.8 when they share a guest alone, 0.75 or 0.88 when one side
   names nobody, or the title somebody else than the artist field;
 - duration: 1 up to 3 s, 0.93 up to the tolerance (``match.duration_tolerance_s``), then falling: 0.9, 0.8, 0.75,
@@ -68,7 +69,7 @@ measured tables, the command that makes them, and what was tried and left out.
 
 from psm.normalize import normalize, track_key
 
-ALGORITHM_VERSION = "6"
+ALGORITHM_VERSION = "7"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
 __all__ = ["ALGORITHM_VERSION", "normalize", "track_key"]

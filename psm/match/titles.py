@@ -56,6 +56,12 @@ _REMIX = re.compile(
     r"\b(?:remix(?:ed)?|ремикс|リミックス|rmx|remake|re ?work(?:ed)?|bootleg|refix|mash ?up|dub|flip|vip|mix|edit"
     r"|mixed)\b"
 )
+# "Live in Rome", "Queen Live", but neither "Live Through This" nor "Long Live".
+_LIVE_ALBUM = re.compile(
+    r"^live$|\blive (?:at|in|from|on|aus|auf|im|au|en|tour|album|recordings?|sessions?|\d)"
+    r"|(?<!\bto)(?<!\bwe)(?<!\bi)(?<!\byou)(?<!\bthey)(?<!\blong)(?<!\band)(?<!\blet) live$"
+    r"|ライブ|unplugged|in concert|en vivo|ao vivo|en directo|(?:bbc|peel|kexp|radio|spotify) sessions?"
+)
 _OTHER_VERSION = re.compile(r"\b(?:version|ver|rendition)$")
 _LANGUAGE = re.compile(
     r"\b(spanish|english|german|french|italian|japanese|korean|portuguese|chinese|mandarin|russian|arabic|hebrew"
@@ -175,7 +181,10 @@ def latin_title(title: Title) -> Title | None:
 def parse_album(text: str) -> Album:
     """An album's name without its edition, and the versions that any of its words name: "Live at Wembley" is live."""
     title = parse_title(text)
-    return Album(title.core, title.kinds | _kinds_of(title.full))
+    kinds = title.kinds | _kinds_of(title.full)
+    if "live" not in title.kinds and not _LIVE_ALBUM.search(title.full):
+        kinds -= {"live"}
+    return Album(title.core, kinds)
 
 
 def one_width(text: str) -> str:

@@ -14,6 +14,8 @@ SAME_TITLE = 0.97
 """From this title score on, the titles are the same words."""
 
 _LIKE = 0.96  # the most for titles that are not the same words, or leave a version unsaid
+_EDITIONS = ("karaoke", "instrumental", "a cappella", "sped up", "slowed")  # an album may come out as a whole so
+_LIVE_BY_ALBUM = 0.85  # the most where only one album is live, and nothing says that the recordings last equally long
 _OTHER_WORD = 0.75  # the most for titles in which one telling word stands for another
 _AT_SAME_PLACE = 0.9  # titles that are roughly alike, at the same place on the same album of the same people
 _UNTITLED = 0.85  # the same, where one side has no title
@@ -48,14 +50,16 @@ def compare_titles(
     if verdict.score == 0.0:
         return verdict
     differing, unsaid = ([], []) if same else _differing_versions(mine, theirs, my_album, their_album, close=close)
-    imitation = _only_one(a, b, my_album, their_album, "karaoke")
-    if imitation:
-        differing.append(f"only the {imitation} is karaoke")
+    editions = _EDITIONS if my_album and their_album and my_album.core == their_album.core else ("karaoke",)
+    for kind in editions:
+        if side := _only_one(a, b, my_album, their_album, kind):
+            differing.append(f"only the {side} is {kind}")
     if differing:
         return TitleVerdict(verdict.score * 0.5, True, verdict.good, (*verdict.bad, *differing))
     live = _only_one(a, b, my_album, their_album, "live")
     if live and not close:
-        unsaid.append(f"only the album of the {live} is live")
+        told = (*verdict.bad, *unsaid, f"only the album of the {live} is live")
+        return TitleVerdict(min(verdict.score, _LIVE_BY_ALBUM), False, verdict.good, told)
     if unsaid:
         return TitleVerdict(min(verdict.score, _LIKE), False, verdict.good, (*verdict.bad, *unsaid))
     return verdict

@@ -63,6 +63,8 @@ SAME = [
      "live in the album only"),
     ("Pink Floyd - Another Brick in the Wall, Pt. 2 | 3:59", "Pink Floyd - Another Brick in the Wall (Part II) | 4:00",
      "the same part"),
+    ("Hole - Violet | 3:24", "Hole - Violet | 3:29 | Live Through This", "an album that is not live"),
+    ("Talking Heads - Heaven | 3:41 | Gold", "Talking Heads - Heaven | 3:41 | Live in Rome", "as long as the studio's"),
     ("Moby - Porcelain (Extended) | 4:01", "Moby - Porcelain | 4:01", "as long as the extended one"),
     # The same place: artist, album and length to the second agree
     ("Interpol - xEvil | 3:35 | Antics", "Interpol - Evil | 3:35 | Antics", "a letter too many"),
@@ -97,6 +99,9 @@ OTHERS = [
     ("Shakira - Whenever, Wherever | 3:16", "Shakira - Whenever, Wherever - Spanish Version | 3:16", "in Spanish"),
     ("Taylor Swift - Love Story | 3:55", "Taylor Swift - Love Story (Taylor's Version) | 3:56", "sung again"),
     ("Disclosure - Latch - Flume Remix | 4:30", "Disclosure, Flume - Latch | 3:20", "the remix lasts longer"),
+    ("Doom - Figaro | 2:25 | Mm..Food", "Doom - Figaro | 2:25 | Mm..Food (Instrumentals)", "instrumental by its album"),
+    ("Talking Heads - Heaven | 3:41 | Gold", "Talking Heads - Heaven | 3:46 | Live in Rome", "live by its album"),
+    ("Talking Heads - Heaven | | Gold", "Talking Heads - Heaven | 3:41 | Live in Rome", "live, and no duration"),
     ("Moby - Porcelain | 4:01", "Moby - Porcelain (Extended) | 6:40", "the extended one"),
     ("Queen - Innuendo | 6:30", "Queen - Innuendo | 3:28", "an edit of half the length"),
     ("Queen - Song (First Movement) | 3:20", "Queen - Song (Last Chapter) | 3:20", "another movement"),

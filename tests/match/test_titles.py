@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psm.match.titles import numbers, parse_title
+from psm.match.titles import numbers, parse_album, parse_title
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,26 @@ def test_an_addition_that_repeats_the_album_says_nothing() -> None:
     assert parse_title("Halo (Guide to Grooming)", "Guid e to rGrooming").subtitles == ()
     assert parse_title("Halo (Live in Rome)", "Live in Rome").kinds == {"live"}
     assert parse_title("Halo (Gold)", "Silver").subtitles == ("gold",)
+
+
+@pytest.mark.parametrize(
+    ("album", "is_live"),
+    [
+        ("Live in Rome", True),
+        ("Queen Live", True),
+        ("Live", True),
+        ("Gold (Live)", True),
+        ("MTV Unplugged in New York", True),
+        ("Queen in Concert", True),
+        ("Live Through This", False),
+        ("Long Live", False),
+        ("Born to Live", False),
+        ("Live and Let Die", False),
+        ("Alive 2007", False),
+    ],
+)
+def test_an_album_is_live_when_its_name_says_so(album: str, is_live: bool) -> None:
+    assert ("live" in parse_album(album).kinds) is is_live
 
 
 @pytest.mark.parametrize(
