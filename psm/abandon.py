@@ -1,8 +1,11 @@
 """Leaving work behind that hangs: a dead network drive may never answer, and psm must end all the same."""
 
 import queue
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -81,6 +84,35 @@ class Question(Generic[T]):
             self._answers.append(self._ask())
         finally:
             self._is_over.set()
+
+
+def wait_for_drives(places: Sequence[bytes]) -> None:
+    """Returns when every drive has answered; what it answered does not matter.
+
+    It is another process that asks. On Linux a thread that waits for a FUSE file system (sshfs, rclone) keeps its
+    process from ending, even when that is killed, until there is an answer; a process that is left behind holds up
+    nobody. It asks for the room on the drive too: systems keep no copy of that, as they do of folders.
+    """
+    with suppress(OSError):
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _ASK, *places],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+        )
+
+
+_ASK = """
+import os, sys
+for place in map(os.fsencode, sys.argv[1:]):
+    for ask in (os.stat, getattr(os, "statvfs", os.stat)):
+        try:
+            ask(place)
+        except OSError:
+            pass
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from psm.abandon import Question, abandonable
+from psm.abandon import Question, abandonable, wait_for_drives
 from psm.progress import NeverStop
 
 
@@ -71,3 +72,7 @@ def test_a_question_is_answered_when_the_drive_answers_and_nobody_has_to_wait() 
     released.set()
     assert question.answer(within_s=60) == "here"
     assert question.is_answered
+
+
+def test_drives_that_answer_are_not_waited_for_whatever_they_answer(tmp_path: Path) -> None:
+    wait_for_drives([bytes(tmp_path), bytes(tmp_path / "not there"), b"/not\xff text"])

@@ -1,16 +1,14 @@
 """The scans of a watcher: small ones in its own process, large ones in another, and none that a dead drive can hold."""
 
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from psm.abandon import Question
+from psm.abandon import POLL_S, Question, wait_for_drives
 from psm.config import Config, LibraryConfig
 from psm.db import Database
 from psm.errors import Interrupted, PsmError
@@ -116,6 +114,8 @@ class WatchScans:
             guard.step()
             self._progress(progress)
 
+        if not guard.is_answered():
+            return Done(ScanResult(complete=False, stopped=True), False, True)
         try:
             result = scan_specific_files(
                 self._db,
@@ -235,8 +235,8 @@ class Deadline:
 class _Guard:
     """The stop signal of a scan that may hang: set when it should stop, or when one of ``drives`` does not answer.
 
-    ``drives`` are the folders on network drives that are scanned. A slow one is waited for, as long as it says how much
-    room it has: systems keep no copy of that answer, as they do of folders.
+    ``drives`` are the folders on network drives that are scanned. A slow one is waited for, as long as it says
+    anything.
     """
 
     def __init__(self, stop: StopSignal, clock: Callable[[], float], drives: Sequence[bytes]) -> None:
@@ -245,8 +245,18 @@ class _Guard:
         self._clock = clock
         self._drives = drives
         self._last = clock()
-        self._questions: list[Question[bool]] = []
+        self._question: Question[bool] | None = None
         self._asked_at = 0.0
+
+    def is_answered(self) -> bool:
+        """Whether the drives answer now: what waits for one that does not may never come back."""
+        if not self._drives:
+            return True
+        question = Question(partial(_ask, self._drives))
+        until = self._clock() + _SLOW_S
+        while not question.is_answered and self._clock() < until and not self._stop.is_set():
+            question.answer(within_s=POLL_S)
+        return question.is_answered
 
     def step(self) -> None:
         """The scan got on."""
@@ -260,15 +270,14 @@ class _Guard:
     def _answers(self) -> bool:
         """Whether all drives do, as far as is known: False when one took too long."""
         now = self._clock()
-        if all(question.is_answered for question in self._questions):
-            if not self._questions or now - self._asked_at > _SLOW_S:
-                self._asked_at = now
-                self._questions = [Question(partial(_says_anything, drive)) for drive in self._drives]
+        if self._question is None or (self._question.is_answered and now - self._asked_at > _SLOW_S):
+            self._asked_at = now
+            self._question = Question(partial(_ask, self._drives))
+        if self._question.is_answered:
             return True
         return now - self._asked_at <= ANSWER_S
 
 
-def _says_anything(drive: bytes) -> bool:
-    with suppress(OSError):
-        shutil.disk_usage(drive)
+def _ask(drives: Sequence[bytes]) -> bool:
+    wait_for_drives(drives)
     return True

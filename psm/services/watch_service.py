@@ -412,7 +412,7 @@ class LibraryWatcher:
             watched.settled = True
             watched.last_pass_at = self._wall()
         self._succeeded()
-        for name in root.markers():
+        for name in root.markers() if went_through else ():
             self._roots.marked(root, name)
         self._told({root: (root.below,)}, done)
 

@@ -18,7 +18,7 @@ from functools import partial
 
 from watchdog.events import FileSystemEventHandler
 
-from psm.abandon import Question
+from psm.abandon import Question, wait_for_drives
 from psm.config import LibraryConfig, Polling
 from psm.filesystems import FileSystem, filesystem_of, mounts_below
 from psm.ingest.ignore import IgnorePolicy, parents
@@ -356,9 +356,7 @@ class WatchedRoot:
 
     def _look_patiently(self, drives: tuple[bytes, ...]) -> tuple[tuple[int, int], bool] | str:
         """As ``_look_now``, when all the drives answer: in a thread of its own, for that may be never."""
-        for drive in drives:
-            with suppress(OSError):
-                os.stat(drive)
+        wait_for_drives(drives)
         return self._look_now()
 
     def _judged(self, found: tuple[tuple[int, int], bool] | str) -> tuple[int, int] | str:

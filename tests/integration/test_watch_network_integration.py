@@ -88,7 +88,7 @@ def test_a_local_library_is_followed_while_a_network_drive_hangs(
 def test_a_drive_that_hangs_in_the_middle_of_a_scan_is_given_up(
     psm: PsmWithShare, share: NetworkShare, tmp_path: Path
 ) -> None:
-    share.leave_answering("stat", "lstat", "listdir")
+    share.leave_answering("stat", "lstat", "listdir", "statvfs")
     with process(psm, "--interval", "1") as running:
         share.freeze()
         wait_for_text(running, "root", "it stopped answering")
@@ -100,7 +100,7 @@ def test_a_drive_that_hangs_in_the_middle_of_a_scan_is_given_up(
 def test_ctrl_c_ends_it_in_time_and_takes_in_what_is_local_while_a_network_drive_hangs(
     psm: PsmWithShare, share: NetworkShare, tmp_path: Path
 ) -> None:
-    share.leave_answering("stat", "lstat", "listdir")
+    share.leave_answering("stat", "lstat", "listdir", "statvfs")
     with process(psm, "--interval", "1", quiet_s=60.0) as running:
         album(tmp_path / "local" / "new", 1)
         wait_until(lambda: pending(psm) == [0, 1], "it is noted", within_s=DEADLINE_S)
