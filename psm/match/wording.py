@@ -50,8 +50,7 @@ def compare_titles(
     if verdict.score == 0.0:
         return verdict
     differing, unsaid = ([], []) if same else _differing_versions(mine, theirs, my_album, their_album, close=close)
-    editions = _EDITIONS if my_album and their_album and my_album.core == their_album.core else ("karaoke",)
-    for kind in editions:
+    for kind in _editions(a, my_album, their_album):
         if side := _only_one(a, b, my_album, their_album, kind):
             differing.append(f"only the {side} is {kind}")
     if differing:
@@ -203,6 +202,14 @@ def _differing_versions(
 def _is_same_version(one: str, other: str) -> bool:
     """Whether two versions that no list knows are one but for a slip: "first version", "fist version"."""
     return one.endswith(" version") and other.endswith(" version") and fuzz.ratio(one[:-8], other[:-8]) >= 80
+
+
+def _editions(title: Title, my_album: Album | None, their_album: Album | None) -> tuple[str, ...]:
+    """The kinds that an album may give to all its songs. One that is named for the song is a single, and often holds the
+    song itself as well."""
+    if my_album and their_album and my_album.core == their_album.core and my_album.core != title.core:
+        return _EDITIONS
+    return _EDITIONS[:1]
 
 
 def _only_one(a: Title, b: Title, my_album: Album | None, their_album: Album | None, kind: str) -> str:

@@ -65,6 +65,7 @@ SAME = [
      "the same part"),
     ("Hole - Violet | 3:24", "Hole - Violet | 3:29 | Live Through This", "an album that is not live"),
     ("Talking Heads - Heaven | 3:41 | Gold", "Talking Heads - Heaven | 3:41 | Live in Rome", "as long as the studio's"),
+    ("Doom - Figaro | 2:25 | Figaro", "Doom - Figaro | 2:25 | Figaro (Instrumental)", "a single with both versions"),
     ("Moby - Porcelain (Extended) | 4:01", "Moby - Porcelain | 4:01", "as long as the extended one"),
     # The same place: artist, album and length to the second agree
     ("Interpol - xEvil | 3:35 | Antics", "Interpol - Evil | 3:35 | Antics", "a letter too many"),
