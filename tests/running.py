@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 
+def without_coverage(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that is not measured: what coverage loads would count as psm's own."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE")}
+
+
 class Psm:
     """psm with an empty HOME below ``folder``; every call is a process."""
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.factories import write_flac
-from tests.running import Psm
+from tests.running import Psm, without_coverage
 
 HEAVY = ("rapidfuzz", "jinja2", "rich", "yaml", "csv", "statistics", "mutagen", "multiprocessing", "concurrent.futures")
 STAGES = ("psm.services.matching", "psm.match.decide", "psm.export.stage", "psm.report.stage", "psm.ingest.reading")
@@ -34,7 +34,12 @@ def test_an_idle_build_loads_no_stage_and_nothing_that_only_stages_need(tmp_path
     psm("build", "--library", "Music", "--playlists", "Lists")
     psm("build")
     done = subprocess.run(
-        [sys.executable, "-c", LOADED], env=psm.environment, cwd=psm.home, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LOADED],
+        env=without_coverage(psm.environment),
+        cwd=psm.home,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     said, last = done.stdout.strip().rsplit("\n", 1)
     code, modules = json.loads(last)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import write_flac
-from tests.running import Psm
+from tests.running import Psm, without_coverage
 from tests.watched import LONG_AGO_S, Process, process, wait_until
 
 AT_MOST_MB = {1_000: 35.0, 10_000: 40.0}
@@ -23,7 +23,7 @@ class PsmAlone(Psm):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {name: value for name, value in super().environment.items() if not name.startswith("COVERAGE")}
+        return without_coverage(super().environment)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from psm.services.stage_news import StagesNews
 from psm.services.stages import ALL_STAGES, stages_due
 from psm.services.watch_events import WatchEvent, WatchEventKind
 from tests.factories import flac_bytes
+from tests.running import without_coverage
 
 _DEADLINE_S = 60.0
 _NO_PULL = ALL_STAGES - {Stage.PLAYLISTS}
@@ -535,7 +536,11 @@ def test_following_loads_nothing_that_only_stages_need(box: Box) -> None:
         "follower.turn(); print(*sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, box.folder / "config.yaml"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, box.folder / "config.yaml"],
+        env=without_coverage(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     heavy = {"rapidfuzz", "jinja2", "csv", "rich", "mutagen", "multiprocessing", "concurrent.futures", "typer"}
     stages = {"psm.services.matching", "psm.match.decide", "psm.export.stage", "psm.report.stage", "psm.ingest.tags"}
