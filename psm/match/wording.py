@@ -205,8 +205,8 @@ def _is_same_version(one: str, other: str) -> bool:
 
 
 def _editions(title: Title, my_album: Album | None, their_album: Album | None) -> tuple[str, ...]:
-    """The kinds that an album may give to all its songs. One that is named for the song is a single, and often holds the
-    song itself as well."""
+    """The kinds that an album may give to all its songs. One that is named for the song is a single, and often holds
+    the song itself as well."""
     if my_album and their_album and my_album.core == their_album.core and my_album.core != title.core:
         return _EDITIONS
     return _EDITIONS[:1]
