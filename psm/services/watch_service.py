@@ -12,6 +12,7 @@ that the watcher stays as small as it began.
 """
 
 import logging
+import math
 import os
 import random
 import threading
@@ -333,6 +334,7 @@ class LibraryWatcher:
         self._log.say(WatchEventKind.READY, f"Watching {'; '.join(map(_how, self._roots))}.")
 
     def _sleep(self) -> None:
+        self._asleep_until = math.inf  # what is noted from here on wakes it, also before it is asleep
         dues = [due for w in self._roots if (due := w.root.next_due()) is not None]
         passes = [w.root.pass_at for w in self._roots if not w.root.is_offline]
         until = min([self._tick_at, max(self._retry_at, min([*dues, *passes, self._tick_at]))])
