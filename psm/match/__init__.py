@@ -69,7 +69,7 @@ measured tables, the command that makes them, and what was tried and left out.
 
 from psm.normalize import normalize, track_key
 
-ALGORITHM_VERSION = "7"
+ALGORITHM_VERSION = "8"
 """Moves whenever the same inputs may give other keys or other matches: every track is then matched anew."""
 
 __all__ = ["ALGORITHM_VERSION", "normalize", "track_key"]

@@ -1,10 +1,10 @@
 """Which file answers a track: decisions by hand, the file a playlist names, equal ids, then the best likeness."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from psm.config import MatchConfig
-from psm.match.scoring import Likeness, can_be_alike, compare
+from psm.match.scoring import Likeness, Weight, can_be_alike, compare
 from psm.match.views import Described
 from psm.match.wording import SAME_TITLE
 from psm.models import Confidence, FileFacts, Method, Track
@@ -35,7 +35,10 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found about one candidate. ``accepted`` says whether it may answer the track at all."""
+    """What was found about one candidate. ``accepted`` says whether it may answer the track at all.
+
+    The product of the ``weights`` is the score; a file that is named by hand or by path has none.
+    """
 
     candidate: Candidate
     score: float
@@ -44,6 +47,7 @@ class Judgement:
     good: tuple[str, ...]
     bad: tuple[str, ...]
     accepted: bool
+    weights: tuple[Weight, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ def judge(track: Track, described: Described, candidate: Candidate, ruling: Ruli
     found = _by_evidence(candidate, compare(described, candidate.described, cfg), described, cfg)
     if ruling.chosen_away and found.accepted:
         away = ("the file chosen by hand is not on disk",)
-        return _judgement(candidate, found.score, found.method, Confidence.LOW, found.good, found.bad + away, True)
+        return replace(found, confidence=Confidence.LOW, bad=found.bad + away)
     return found
 
 
@@ -115,16 +119,23 @@ def _by_evidence(candidate: Candidate, likeness: Likeness, described: Described,
         if _is_proof(likeness):
             sure = Confidence.HIGH if likeness.title >= _LIKE_TITLE else Confidence.MEDIUM
             score = max(likeness.score, 0.97 if sure is Confidence.HIGH else 0.9)
-            return _judgement(candidate, score, method, sure, good, likeness.bad, True)
+            return _judgement(candidate, score, method, sure, good, likeness.bad, True, _with_id(likeness, score))
         # One in a hundred equal ids belongs to another song: here title or duration say so.
         score = min(1.0, round(likeness.score + 0.05, 4))
         accepted = score >= cfg.threshold
-        return _judgement(candidate, score, Method.FUZZY, Confidence.LOW, good, likeness.bad, accepted)
+        weights = _with_id(likeness, score)
+        return _judgement(candidate, score, Method.FUZZY, Confidence.LOW, good, likeness.bad, accepted, weights)
     accepted = likeness.score >= cfg.threshold
     method = Method.EXACT if likeness.exact and accepted else Method.FUZZY
-    return _judgement(
-        candidate, likeness.score, method, _confidence(likeness, cfg), likeness.good, likeness.bad, accepted
-    )
+    sure = _confidence(likeness, cfg)
+    return _judgement(candidate, likeness.score, method, sure, likeness.good, likeness.bad, accepted, likeness.weights)
+
+
+def _with_id(likeness: Likeness, score: float) -> tuple[Weight, ...]:
+    """The weights with that of an equal id, which makes the likeness ``score``."""
+    if likeness.score == 0.0:
+        return (Weight("id", score),)
+    return (*likeness.weights, Weight("id", score / likeness.score))
 
 
 def _is_proof(likeness: Likeness) -> bool:
@@ -174,5 +185,6 @@ def _judgement(
     good: tuple[str, ...] = (),
     bad: tuple[str, ...] = (),
     accepted: bool = False,
+    weights: tuple[Weight, ...] = (),
 ) -> Judgement:
-    return Judgement(candidate, score, method, confidence, good, bad, accepted)
+    return Judgement(candidate, score, method, confidence, good, bad, accepted, weights)

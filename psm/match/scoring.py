@@ -28,11 +28,20 @@ _ALBUM_SLIPS = 87.0
 
 
 @dataclass(frozen=True, slots=True)
+class Weight:
+    """One piece of evidence: "title", "artists", "duration", "album" or "id", and what the score is multiplied by."""
+
+    of: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Likeness:
     """How alike a track and a file are: ``score`` 0 to 1, with what speaks for and against, in words.
 
     ``title`` is 0 to 1, ``artists`` too or None when one side names nobody; ``apart_s`` is the difference in duration
     (positive: the file is longer), None when one is unknown. ``other_version``: they name different versions.
+    The product of the ``weights`` is the score.
     """
 
     score: float
@@ -43,6 +52,7 @@ class Likeness:
     same_album: bool
     good: tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
+    weights: tuple[Weight, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -119,15 +129,18 @@ def _compare_views(
         by = _OTHER_CREDIT
         told.append("the same place on the album")
     good, bad = [*title.good, *told], list(title.bad)
-    score = title.score * by
     _tell_artists(artists, theirs, good, bad)
-    score *= _duration_factor(apart_s, cfg)
+    lasts = _duration_factor(apart_s, cfg)
     _tell_duration(apart_s, cfg, good, bad)
+    score = before = title.score * by * lasts
     if apart_s is None and track.album and file.album and not same_album:
         score *= 0.98
     if same_album:
         good.append("same album")
-        score += (1 - score) * _SAME_ALBUM
+        score += (1 - score) * _SAME_ALBUM if score else 0.0
+    weights = [Weight("title", title.score), Weight("artists", by), Weight("duration", lasts)]
+    if before and score != before:
+        weights.append(Weight("album", score / before))
     return Likeness(
         round(min(score, 1.0), 4),
         title.score,
@@ -137,6 +150,7 @@ def _compare_views(
         same_album,
         tuple(good),
         tuple(bad),
+        tuple(weights),
     )
 
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from psm.config import MatchConfig
 from psm.db import Database, decisions, files, matches, tracks
+from psm.match.calibration import likelihood
 from psm.match.candidates import file_keys, track_keys
 from psm.match.decide import Judgement, Ruling, decide, rank
+from psm.match.scoring import Weight
 from psm.match.views import describe_file, describe_track
 from psm.models import Decision, LibraryFile, Match, Method, Status, Track
 from psm.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
@@ -55,7 +57,11 @@ class MatchResult:
 
 @dataclass(frozen=True, slots=True)
 class CandidateVerdict:
-    """One candidate of a track: what it scored, what speaks for and against it, and why it won or lost, in words."""
+    """One candidate of a track: what it scored, what speaks for and against it, and why it won or lost, in words.
+
+    ``sure`` is how likely it is the recording that was asked for, 0 to 1. The product of the ``weights`` is the score;
+    what is named by hand or by path, or was not compared, has none.
+    """
 
     file: LibraryFile
     score: float
@@ -64,6 +70,8 @@ class CandidateVerdict:
     reasons_against: tuple[str, ...]
     chosen: bool
     verdict: str
+    sure: float = 0.0
+    weights: tuple[Weight, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,8 @@ def _verdict(
         reasons_against=judged.bad,
         chosen=chosen,
         verdict=_why(judged, best, ruling, cfg, chosen=chosen),
+        sure=likelihood(judged.score, judged.method),
+        weights=judged.weights,
     )
 
 

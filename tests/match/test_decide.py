@@ -1,6 +1,7 @@
 """Hard pairs with the verdict and its reason, and which of several files is taken."""
 
 import random
+from math import prod
 
 import pytest
 from hypothesis import given, settings
@@ -299,6 +300,19 @@ def test_the_other_example_in_the_prose_is_true() -> None:
     assert not judged(wanted, file("Drudkh - Sunwheel", seconds=551.4, album="Swan Road")).accepted
 
 
+@pytest.mark.parametrize(
+    ("label", "seconds", "of"),
+    [
+        ("Queen - Innuendo", 206.0, {"duration": 0.93, "title": 1.0, "artists": 1.0}),
+        ("Queen - Inuendo (Live)", 200.0, {"title": 0.45, "duration": 1.0}),
+        ("Portishead - Innuendo", 200.0, {"artists": 0.4}),
+    ],
+)
+def test_each_piece_of_evidence_has_its_weight(label: str, seconds: float, of: dict[str, float]) -> None:
+    weights = {w.of: w.factor for w in judged(track("Queen - Innuendo"), file(label, seconds=seconds)).weights}
+    assert {name: pytest.approx(weights[name]) for name in of} == of
+
+
 LABELS = (
     "Queen - Innuendo",
     "Queens - Inuendo",
@@ -339,6 +353,7 @@ def test_what_is_let_go_early_would_not_have_been_taken(
     apart = farthest_apart(cfg)
     for one in candidates:
         verdict = judge(asked, described, one, NO_RULING, cfg)
+        assert prod(weight.factor for weight in verdict.weights) == pytest.approx(verdict.score, abs=0.001)
         lasts = one.described.duration_s
         if verdict.accepted and not (isrcs and one.file.tags.isrcs) and None not in (apart, seconds, lasts):
             assert abs(lasts - seconds) <= apart  # type: ignore[operator]

@@ -537,6 +537,9 @@ def test_a_diagnosis_tells_why_each_candidate_won_or_lost(db: Database) -> None:
     assert found.match.file_id == said[b"best.flac"].file.id
     assert said[b"best.flac"].chosen
     assert said[b"best.flac"].verdict == "won: the best candidate"
+    assert [weight.of for weight in said[b"best.flac"].weights] == ["title", "artists", "duration"]
+    assert said[b"best.flac"].sure > 0.99
+    assert said[b"live.flac"].sure < 0.2
     assert (
         said[b"copy.mp3"].verdict == "lost: another file is as good, and preferred for its sound, its album or its path"
     )
