@@ -14,10 +14,9 @@ that the watcher stays as small as it began.
 import logging
 import math
 import os
-import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from watchdog.events import (
@@ -43,7 +42,8 @@ from psm.progress import ProgressCallback, no_progress
 from psm.services.event_source import doubts
 from psm.services.watch_events import WatchEvent, WatchEventKind, ignore_event
 from psm.services.watch_log import WatchLog
-from psm.services.watch_scans import Deadline, Done, NoChild, WatchScans
+from psm.services.watch_rounds import LOOK_AGAIN_S, WatchRounds, pause
+from psm.services.watch_scans import Deadline, WatchScans
 from psm.services.watch_status import MARKER_PREFIX, MARKER_SUFFIX
 from psm.services.watched_root import WatchedRoot
 from psm.services.watched_roots import Watched, WatchedRoots
@@ -58,15 +58,7 @@ _LAST_S = 0.5
 """Of the time that an end may take, how much is kept for what comes after the last scan."""
 
 _LONGEST_PAUSE_S = 60.0
-_LONGEST_PUT_OFF_S = 600.0
-_JITTER = 0.2
-_SPOILED_KEPT = 1_000
-_MOST_IN_A_ROW = 64
-"""So many files that spoil a scan, one after the other, say that the scan itself is what fails."""
 _FAILURE = "failure"
-_CHILD = "child"
-_LOOK_AGAIN_S = 2.0
-"""How long a file that is still being written is left alone, at least."""
 
 _ASLEEP_S = 10.0
 """A clock on the wall that is ahead of the other by so much says that the machine was asleep."""
@@ -74,8 +66,6 @@ _ASLEEP_S = 10.0
 _SECONDS_PER_DAY = 86_400
 
 Clock = Callable[[], float]
-Batch = Mapping[WatchedRoot, tuple[bytes, ...]]
-"""Paths to scan, relative to the library, by the root that they belong to."""
 
 
 class DebouncedLibraryWatcher(FileSystemEventHandler):
@@ -191,7 +181,6 @@ class LibraryWatcher:
     ) -> None:
         self._db = db
         self._config = config
-        self._on_change = on_change_callback
         self._clock = clock
         self._wall = wall
         self._policy = IgnorePolicy(config.library.ignored)
@@ -202,9 +191,21 @@ class LibraryWatcher:
         self._scans = WatchScans(
             db, config.library, progress=progress, on_wait=self._say_waiting, clock=clock, wall=wall
         )
+        self._stopping = threading.Event()
+        self._rounds = WatchRounds(
+            db,
+            config.library,
+            self._roots,
+            self._scans,
+            log=self._log,
+            stopping=self._stopping,
+            on_change=on_change_callback,
+            on_success=self._succeeded,
+            clock=clock,
+            wall=wall,
+        )
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._stopping = threading.Event()
         self._ended = threading.Event()
         self._ready = threading.Event()
         self._asleep_until = 0.0
@@ -219,10 +220,7 @@ class LibraryWatcher:
         self._log.clear()
         self._retry_at = 0.0
         self._failures = 0
-        self._spoiled: dict[tuple[int, bytes], int] = {}
-        """How often a path spoiled a scan, by library and path."""
-        self._in_a_row = 0
-        """How many did one after the other, in this turn."""
+        self._rounds.clear()
         self._tick_at = 0.0
         self._settled_at: float | None = None
         self._clocks: tuple[float, float] | None = None
@@ -278,7 +276,7 @@ class LibraryWatcher:
                 while not self._stopping.is_set():
                     self._turn_safely()
                     self._sleep()
-                self._flush()
+                self._rounds.scan_what_is_left(Deadline(self._clock, self._stop_at - _LAST_S))
         except Exception:  # the boundary of the thread
             logger.exception("the watcher ends")
         finally:
@@ -299,24 +297,14 @@ class LibraryWatcher:
 
     def _turn(self) -> None:
         now = self._clock()
-        self._in_a_row = 0
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             self._tick(now)
         if now < self._retry_at:
             return
-        for together in self._by_patience():
-            for watched in together:
-                if not watched.root.is_offline and watched.root.pass_at <= now and not self._stopping.is_set():
-                    self._pass(watched)
-            self._take_in({w.root: w.root.take(self._clock()) for w in together})
+        self._rounds.scan_what_is_due(now)
         self._forget_long_missing(now)
         self._tell_when_ready()
-
-    def _by_patience(self) -> list[list[Watched]]:
-        """What is scanned together: the local drives first, because a network drive may hang, each of those alone."""
-        local = [w for w in self._roots if not w.root.drives]
-        return [local, *([w] for w in self._roots if w.root.drives)]
 
     def _tell_when_ready(self) -> None:
         """Says once that all is known that changed before the start. What was written just then is waited for, what
@@ -325,7 +313,7 @@ class LibraryWatcher:
         if self._ready.is_set() or not all(w.settled or w.root.is_offline for w in self._roots):
             return
         self._settled_at = self._clock() if self._settled_at is None else self._settled_at
-        waits_s = self._config.library.watch.debounce_seconds + 2 * _LOOK_AGAIN_S
+        waits_s = self._config.library.watch.debounce_seconds + 2 * LOOK_AGAIN_S
         is_waiting = any(w.root.pending and not w.root.is_offline for w in self._roots)
         if is_waiting and self._clock() < self._settled_at + waits_s:
             return
@@ -374,175 +362,6 @@ class LibraryWatcher:
         self._clocks = (now, wall)
         return before is not None and (wall - before[1]) - (now - before[0]) > _ASLEEP_S
 
-    # Scanning
-
-    def _pass(self, watched: Watched) -> None:
-        """Looks at a whole root; everything noted of it is taken in with that."""
-        root = watched.root
-        root.begin_pass()
-        taken = root.take_all()
-        began = self._clock()
-        spoiled: Exception | None = None
-        try:
-            done = self._scans.scan({root: (root.below,)}, self._stopping)
-        except BaseException as e:
-            root.put_back(taken, not_before=self._clock())
-            root.end_pass(self._clock(), took_s=self._clock() - began, complete=False)
-            if isinstance(e, PsmError) or not isinstance(e, Exception):
-                root.pass_at = self._clock()
-                raise
-            spoiled = e
-        if spoiled is not None:
-            # A file spoils it: the rest is done, part by part, and the file found and reported.
-            next_pass, root.pass_at = root.pass_at, self._clock()
-            self._take_in_parts({root: (root.below,)}, spoiled)
-            root.pass_at = next_pass
-            watched.settled = True
-            return
-        now = self._clock()
-        went_through = not (done.result.stopped or done.stalled or done.result.offline)
-        if went_through:
-            root.done(taken)
-        else:
-            root.put_back(taken, not_before=now)
-        root.end_pass(now, took_s=now - began, complete=went_through and not done.in_child)
-        if done.in_child and done.result.changed:
-            # What was walked there is not known here, and much may have happened meanwhile. One that changed nothing
-            # would change nothing again: many files that cannot be read make every look a large one.
-            root.pass_at = now
-        elif went_through:
-            watched.settled = True
-            watched.last_pass_at = self._wall()
-        self._succeeded()
-        for name in root.markers() if went_through else ():
-            self._roots.marked(root, name)
-        self._told({root: (root.below,)}, done)
-
-    def _take_in(self, batch: Batch) -> None:
-        """Scans what is due; what cannot be scanned waits again."""
-        batch = {root: paths for root, paths in batch.items() if paths}
-        if not batch:
-            return
-        spoiled: Exception | None = None
-        try:
-            done = self._scans.scan(batch, self._stopping)
-        except BaseException as e:
-            if isinstance(e, PsmError) or not isinstance(e, Exception):
-                _put_back(batch, not_before=self._clock())
-                raise
-            spoiled = e
-        if spoiled is not None:
-            self._take_in_parts(batch, spoiled)
-            return
-        if done.result.stopped or done.stalled:
-            _put_back(batch, not_before=self._clock())
-        else:
-            for root, paths in batch.items():
-                root.done(paths)
-                for path in paths:
-                    self._spoiled.pop((root.library.id, path), None)
-            self._in_a_row = 0
-            self._succeeded()
-        self._told(batch, done)
-
-    def _take_in_parts(self, batch: Batch, e: Exception) -> None:
-        """A scan failed, and not for want of the database: one of the paths spoils it, and the others are scanned.
-
-        Or it was too large to be run here, and nowhere else could it be: its parts can.
-        """
-        logger.info("a scan of %d paths failed: %r", sum(map(len, batch.values())), e)
-        if isinstance(e, NoChild):
-            self._log.error(str(e), about=_CHILD)
-        parts = self._parts(batch)
-        if not parts:
-            self._put_off(batch, e)
-        try:
-            for part in parts:
-                self._take_in(part)
-        except BaseException:
-            _put_back(batch, not_before=self._clock())
-            raise
-        # What was in flight as a folder was taken in by its parts.
-        for root, paths in batch.items():
-            root.done(paths)
-
-    def _parts(self, batch: Batch) -> list[Batch]:
-        """A batch in two halves; a single folder as all that is in it, or was; in no parts when it is a single file."""
-        pairs = [(root, path) for root, paths in batch.items() for path in paths]
-        if len(pairs) > 1:
-            return _halves(pairs)
-        root, path = pairs[0]
-        base = path + b"/" if path else b""
-        inside = {base + name for name in _entries(join(root.library.root, path) if path else root.library.root)}
-        connection, library = self._db.connection, root.library.id
-        inside.update(files.folder_rows(connection, library, path))
-        for folder in files.folders_below(connection, library, path):
-            if folder != path:
-                inside.add(base + folder[len(base) :].partition(b"/")[0])
-        return [{root: tuple(sorted(inside))}] if inside else []
-
-    def _put_off(self, batch: Batch, e: Exception) -> None:
-        """Reports the one path that spoils a scan; it is tried again, later each time."""
-        self._in_a_row += 1
-        if self._in_a_row > _MOST_IN_A_ROW:
-            raise e  # it is not the files: to try each of them would go on for ever
-        for root, paths in batch.items():
-            for path in paths:
-                key = (root.library.id, path)
-                times = self._spoiled[key] = self._spoiled.get(key, 0) + 1
-                if times == 1:
-                    logger.error("%r spoils a scan", path, exc_info=e)
-                root.done([path])
-                root.changed(path, not_before=self._clock() + _pause(times, longest_s=_LONGEST_PUT_OFF_S))
-                where = os.fsdecode(join(root.library.root, path))
-                sentence = f"{where} cannot be scanned ({type(e).__name__}: {e}). It is tried again."
-                self._log.error(sentence, about=where, library=root.library.name)
-        while len(self._spoiled) > _SPOILED_KEPT:
-            del self._spoiled[next(iter(self._spoiled))]
-
-    def _told(self, batch: Batch, done: Done) -> None:
-        """What a scan says, told on: to the roots, to whoever listens, and to the callback."""
-        now, result = self._clock(), done.result
-        if done.in_child:
-            self._log.is_over(_CHILD)
-        quiet_s = max(_LOOK_AGAIN_S, self._config.library.watch.debounce_seconds)
-        for path in result.unfinished:
-            if (place := self._roots.place_of(path)) is not None:
-                place[0].changed(place[1], not_before=now + quiet_s)
-        for root in batch:
-            if done.stalled:
-                root.away("it stopped answering", now)
-            elif root.library.name in result.offline:
-                root.away("it cannot be read", now)
-        if result.changed:
-            for watched in self._roots:
-                if watched.root in batch:
-                    watched.last_change_at = self._wall()
-        names = ", ".join(sorted(root.library.name for root in batch))
-        self._log.scanned(result, library=names, whole=any(root.below in paths for root, paths in batch.items()))
-        if result.changed and self._on_change is not None:
-            try:
-                self._on_change(result)
-            except Exception:  # the boundary to foreign code: the watcher lives
-                logger.exception("the callback failed")
-
-    def _flush(self) -> None:
-        """The last scan: of all that is pending, as far as the time goes."""
-        for together in self._by_patience():
-            pending = {w.root: paths for w in together if not w.root.is_offline and (paths := w.root.take_all())}
-            if pending:
-                self._flush_some(pending)
-
-    def _flush_some(self, pending: Batch) -> None:
-        for root in pending:
-            root.hurry()
-        try:
-            done = self._scans.scan(pending, Deadline(self._clock, self._stop_at - _LAST_S))
-        except Exception as e:  # the next start finds what was not taken in
-            logger.warning("what was pending at the end is left to the next start: %s", e)
-            return
-        self._told(pending, done)
-
     def _forget_long_missing(self, now: float) -> None:
         if self._ready.is_set() and now - self._forgot_at > _SECONDS_PER_DAY:
             self._forgot_at = now
@@ -553,7 +372,7 @@ class LibraryWatcher:
     def _fail(self, sentence: str) -> None:
         """The database or the disk is not to be had: all waits, longer each time."""
         self._failures += 1
-        self._retry_at = self._clock() + _pause(self._failures, longest_s=_LONGEST_PAUSE_S)
+        self._retry_at = self._clock() + pause(self._failures, longest_s=_LONGEST_PAUSE_S)
         self._log.error(sentence, about=_FAILURE)
 
     def _succeeded(self) -> None:
@@ -588,35 +407,6 @@ class LibraryWatcher:
         self._roots.marked(root, name)
         self._tick_at = 0.0
         self._wake.set()
-
-
-def _pause(times: int, *, longest_s: float) -> float:
-    """How long to wait after so many failures, in seconds: longer each time, and never for two at once."""
-    pause = min(2.0 ** min(times, 20), longest_s)
-    return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  (spreads retries, guards nothing)
-
-
-def _put_back(batch: Batch, *, not_before: float) -> None:
-    for root, paths in batch.items():
-        root.put_back(paths, not_before=not_before)
-
-
-def _halves(pairs: Sequence[tuple[WatchedRoot, bytes]]) -> list[Batch]:
-    middle = len(pairs) // 2
-    halves: list[Batch] = []
-    for half in (pairs[:middle], pairs[middle:]):
-        by_root: dict[WatchedRoot, tuple[bytes, ...]] = {}
-        for root, path in half:
-            by_root[root] = (*by_root.get(root, ()), path)
-        halves.append(by_root)
-    return halves
-
-
-def _entries(folder: bytes) -> list[bytes]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _named(watched: Watched) -> str:

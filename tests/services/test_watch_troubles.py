@@ -13,7 +13,7 @@ from psm.errors import PsmError
 from psm.ingest import reading
 from psm.ingest.library import ScanResult, scan_specific_files
 from psm.locks import hold
-from psm.services import watch_scans, watch_service, watched_roots
+from psm.services import watch_rounds, watch_scans, watched_roots
 from psm.services.watch_events import WatchEventKind
 from tests.factories import write_flac
 from tests.watched import Watched, album, wait_until, watching
@@ -94,7 +94,7 @@ def test_a_scan_that_fails_for_every_file_is_given_up_and_tried_again_later(
         raise ValueError("a defect")
 
     monkeypatch.setattr(watch_scans, "scan_specific_files", fail)
-    monkeypatch.setattr(watch_service, "_MOST_IN_A_ROW", 4)
+    monkeypatch.setattr(watch_rounds, "_MOST_IN_A_ROW", 4)
     album(shelf.library(), 100)
     shelf.watcher.start()
     shelf.wait_for(WatchEventKind.ERROR, "psm has a defect here (ValueError: a defect)")
