@@ -5,8 +5,8 @@ from bisect import bisect_right
 from psm.models import Method
 
 # (score, share of right files), found on labelled playlists and libraries: for each track the best candidate, whatever
-# its score, right or wrong. Isotonic regression over one half of the tracks, drawn as a line of few points; the other
-# half tells whether it holds (docs/matching.md).
+# its score, right or wrong. Isotonic regression, drawn as a line of few points by eye; docs/matching.md shows how
+# well it fits.
 _POINTS = (
     (0.0, 0.0),
     (0.38, 0.02),
