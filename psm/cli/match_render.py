@@ -253,6 +253,8 @@ def diagnosis_document(diagnosis: "Diagnosis") -> dict[str, Any]:
                 "path": json_path(c.file.absolute_path),
                 "status": c.file.status.value,
                 "score": c.score,
+                "sure": round(c.sure, 4),
+                "weights": {weight.of: weight.factor for weight in c.weights},
                 "method": c.method.value,
                 "chosen": c.chosen,
                 "verdict": c.verdict,
@@ -284,7 +286,10 @@ def _candidate_lines(number: int, c: "CandidateVerdict") -> Iterator[str]:
     away = "" if c.file.status.value == "present" else f", {c.file.status.value}"
     yield f"{number}. {shown_path(c.file.absolute_path)}  [file #{c.file.id}{away}]"
     yield f"   {', '.join(c.file.tags.artists)} - {c.file.tags.title or ''}".rstrip(" -")
-    yield f"   score {c.score:.2f} ({c.method.value}); {c.verdict}"
+    sure = f", {100 * c.sure:.0f} % sure" if c.sure else ""
+    yield f"   score {c.score:.2f} ({c.method.value}){sure}; {c.verdict}"
+    if c.weights:
+        yield "   " + ", ".join(f"{weight.of} × {weight.factor:.2f}" for weight in c.weights)
     yield from (f"   + {reason}" for reason in c.reasons_for)
     yield from (f"   - {reason}" for reason in c.reasons_against)
 

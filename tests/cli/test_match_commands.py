@@ -1,6 +1,7 @@
 """``psm match``, ``matches``, ``diagnose`` and deciding by hand, as people and programs call them."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,8 @@ class TestDiagnose:
         assert by_id[1]["chosen"]
         assert by_id[1]["verdict"].startswith("won")
         assert by_id[1]["score"] == found["match"]["score"]
+        assert by_id[1]["weights"]["title"] == 1.0
+        assert math.isclose(math.prod(by_id[1]["weights"].values()), by_id[1]["score"])
         assert os.fsencode(by_id[1]["path"]) == b"/music/caf\xe9/one.flac"
         assert by_id[4]["status"] == "missing"
         assert "rejected by hand" in by_id[3]["verdict"]
@@ -201,6 +204,8 @@ class TestDiagnose:
         assert out.startswith("A - One  [track 1]\n  decided by hand: reject other.flac (20")
         assert r"1. /music/caf\xe9/one.flac  [file #1]" in out
         assert "[file #4, missing]" in out
+        assert f", {100 * by_id[1]['sure']:.0f} % sure; won" in out
+        assert "\n   title × 1.00, " in out
         assert "   + same title" in out
 
     def test_says_when_there_are_none_and_when_a_match_is_due(self, psm: Psm, known: list[LibraryFile]) -> None:
