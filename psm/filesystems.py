@@ -68,6 +68,14 @@ def mounts_below(root: bytes) -> tuple[bytes, ...]:
     return tuple(sorted({m.point for m in _mounts()[0] if m.point.startswith(inside) and m.point != inside}))
 
 
+def mount_table() -> object:
+    """Something that stays the same object for as long as nothing is mounted or unmounted. Asks no drive.
+
+    Windows does not tell of that in one piece: there it is another one each time.
+    """
+    return object() if _SYSTEM == "win32" else _mounts()[0]
+
+
 class Mount(NamedTuple):
     """A line of the table of mounts. ``parent`` is the id of the mount that it is mounted on, -1 when not told."""
 

@@ -17,6 +17,7 @@ from psm.filesystems import (
     Mount,
     filesystem_of,
     mount_of,
+    mount_table,
     mounts_below,
     parse_mountinfo,
     parse_statfs,
@@ -272,3 +273,20 @@ def test_windows_drives_shares_and_substituted_drives(path: str, expected: FileS
 def test_windows_has_no_mounts_inside_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystems, "_SYSTEM", "win32")
     assert mounts_below(b"C:\\Music") == ()
+
+
+def test_the_table_of_mounts_is_another_one_when_something_is_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_bytes(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(filesystems, "_MOUNTINFO", str(table))
+    before = mount_table()
+    assert mount_table() is before
+    table.write_bytes(table.read_bytes() + b"2 1 8:2 / /usb rw - vfat /dev/sdb1 rw\n")
+    assert mount_table() is not before
+
+
+def test_windows_does_not_tell_that_its_mounts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filesystems, "_SYSTEM", "win32")
+    assert mount_table() is not mount_table()

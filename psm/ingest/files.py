@@ -61,7 +61,8 @@ class FoundFolder(NamedTuple):
     true. ``looked_at`` are the audio files that are not ignored, by name, as the system tells of them. (``files`` are
     the same as psm keeps them: a scan, of which nearly all are as they were, does not ask for that of each.)
     ``file_errors`` are (name, reason) of entries that could not be looked at.
-    ``device`` and ``inode`` identify the folder itself; 0 when it could not be opened.
+    ``device`` and ``inode`` identify the folder itself; 0 when it could not be opened. ``behind_link``: it or a folder
+    above it is a symbolic link.
     """
 
     path: bytes
@@ -72,6 +73,7 @@ class FoundFolder(NamedTuple):
     error: str | None = None
     ignored: str | None = None
     file_errors: tuple[tuple[bytes, str], ...] = ()
+    behind_link: bool = False
 
     @property
     def files(self) -> tuple[FoundFile, ...]:
@@ -109,7 +111,7 @@ def walk(
                     return
                 due = stack.pop()
                 listing = library.enter(due, seen)
-                yield listing.folder
+                yield listing.folder._replace(behind_link=True) if due.behind_link else listing.folder
                 stack.extend(reversed(listing.folders))
                 links.extend(listing.links)
         rounds = sorted(links, key=lambda due: due.path)
@@ -120,7 +122,8 @@ def list_folder(
 ) -> FoundFolder:
     """One folder alone, as the walk from the root gives it: what its parents and their marker files say holds."""
     library = _Library(root, policy, follow_symlinks=follow_symlinks, others=others)
-    return library.enter(*library.due(relative)).folder
+    due, above = library.due(relative)
+    return library.enter(due, above).folder._replace(behind_link=due.behind_link)
 
 
 def explain(

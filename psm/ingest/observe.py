@@ -296,7 +296,7 @@ class _Look:
             return False
         self._walked.add(folder.path)
         if folder.ignored is None:
-            self._terms.on_folder(seen.library, folder.path)
+            self._terms.on_folder(seen.library, folder.path, folder.behind_link)
         return True
 
     def _is_protected(self, folder: bytes) -> bool:

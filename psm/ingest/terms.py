@@ -18,7 +18,7 @@ def _always(_: Library, __: bytes, ___: FileStat) -> bool:
     return True
 
 
-def _ignore(_: Library, __: bytes) -> None:
+def _ignore(_: Library, __: bytes, ___: bool) -> None:
     pass
 
 
@@ -30,14 +30,14 @@ class Terms:
     named in the result. ``read_at_most`` is how many
     files are read; more raise :class:`ScanIsLarge`. ``missing_lately`` is how many files went missing by earlier scans
     of the same watcher, by library: they count against the limit of what may go missing at once (rule 1). ``on_folder``
-    hears of each folder that was walked, and is not ignored. A scan that ``is_routine`` and finds nothing writes
-    nothing for an hour: not even when it was.
+    hears of each folder that was walked and is not ignored, and whether a link led to it. One that ``is_routine`` and
+    finds nothing writes nothing for an hour: not even when it was.
     """
 
     is_finished: Callable[[Library, bytes, FileStat], bool] = _always
     read_at_most: int | None = None
     missing_lately: Mapping[int, int] = field(default_factory=dict)
-    on_folder: Callable[[Library, bytes], None] = _ignore
+    on_folder: Callable[[Library, bytes, bool], None] = _ignore
     is_routine: bool = False
 
 

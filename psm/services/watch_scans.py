@@ -207,9 +207,9 @@ def _terms(batch: Mapping[WatchedRoot, Sequence[bytes]], losses: Mapping[int, in
         root = by_library.get(library.id)
         return root is None or root.is_finished(path, found)
 
-    def on_folder(library: Library, path: bytes) -> None:
+    def on_folder(library: Library, path: bytes, behind_link: bool) -> None:
         if (root := by_library.get(library.id)) is not None:
-            root.note_folder(path)
+            root.note_folder(path, behind_link)
 
     return Terms(
         is_finished=is_finished,

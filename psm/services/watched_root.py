@@ -20,7 +20,7 @@ from watchdog.events import FileSystemEventHandler
 
 from psm.abandon import Question, wait_for_drives
 from psm.config import LibraryConfig, Polling
-from psm.filesystems import FileSystem, filesystem_of, mounts_below
+from psm.filesystems import FileSystem, filesystem_of, mount_table, mounts_below
 from psm.ingest.ignore import IgnorePolicy, parents
 from psm.ingest.targets import join
 from psm.models import FileStat, Library
@@ -136,8 +136,12 @@ class WatchedRoot:
         self._own_folders = 0
         """How many of the folders do not lie behind a link."""
         self._mounts: tuple[bytes, ...] = ()
+        """The mount points in it for which it was chosen how it is watched."""
+        # What the table of mounts says, and of which table: to find it out anew each second costs more than all else.
+        self._table: object = None
+        self._mounted: tuple[bytes, ...] = ()
         self._drives: tuple[bytes, ...] = ()
-        self._filesystem: FileSystem | None = None
+        self._filesystem = filesystem_of(self.path)
         self._look_at = 0.0
         self._restart_at: float | None = None
         self._pause_s = _FIRST_PAUSE_S
@@ -272,11 +276,14 @@ class WatchedRoot:
         self._found_links = {}
         self.folders = self._own_folders = 0
 
-    def note_folder(self, path: bytes) -> None:
-        """The pass came to a folder."""
+    def note_folder(self, path: bytes, behind_link: bool) -> None:
+        """The pass came to a folder, by way of a link perhaps."""
         if self._walked is None:
             return
         self.folders += 1
+        if not behind_link:
+            self._own_folders += 1
+            return
         native = join(self.library.root, path)
         in_peace = not self._config.follow_symlinks or any(_lies_below(native, drive) for drive in self._drives)
         if path and not in_peace and os.path.islink(native):
@@ -332,12 +339,16 @@ class WatchedRoot:
 
     def _look(self, now: float) -> tuple[int, int] | str | None:
         """The identity of the root, or why it has none; None when a network drive has not answered yet."""
-        filesystem, before = filesystem_of(self.path), (self._filesystem, self._drives)
-        self._filesystem = filesystem
-        self._drives = (
-            *(() if filesystem.is_local else (self.path,)),
-            *(point for point in mounts_below(self._place) if not filesystem_of(point).is_local),
-        )
+        table, before = mount_table(), (self._filesystem, self._drives)
+        if table is not self._table or self._identity is None:
+            self._table = table
+            self._filesystem = filesystem_of(self.path)
+            self._mounted = mounts_below(self._place)
+            self._drives = (
+                *(() if self._filesystem.is_local else (self.path,)),
+                *(point for point in self._mounted if not filesystem_of(point).is_local),
+            )
+        filesystem = self._filesystem
         if not self._drives:
             self._question = None
             return self._judged(self._look_now())
@@ -401,7 +412,7 @@ class WatchedRoot:
         self._identity = identity
         is_local = filesystem_of(self.path).is_local
         self._place = os.path.realpath(self.path) if is_local else self.path
-        self._mounts = mounts_below(self._place)
+        self._mounts = self._mounted = mounts_below(self._place)
         self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         if was_there:
             self._say(self, f"Library {self.library.name} is there again.")
@@ -411,9 +422,9 @@ class WatchedRoot:
         with self._lock:
             doubt, self._doubt = self._doubt, None
             relook, self._relook = self._relook, False
-        if self._mounts != mounts_below(self._place):
+        if self._mounts != self._mounted:
             doubt = doubt or "what is mounted in it has changed"
-            self._mounts = mounts_below(self._place)
+            self._mounts = self._mounted
             self._choice = choose(filesystem_of(self.path), self._mounts, self._polling)
         if self._source is not None and not self._source.is_healthy():
             doubt = doubt or "a thread that brought its events has ended"

@@ -266,7 +266,7 @@ def test_each_folder_that_was_walked_is_told_of_once(box: Box) -> None:
         box.add(name)
     (box.root / "empty").mkdir()
     told: list[bytes] = []
-    terms = Terms(on_folder=lambda _, path: told.append(path))
+    terms = Terms(on_folder=lambda _, path, __: told.append(path))
     box.some("", terms=terms)
     assert sorted(told) == [b"", b"a", b"a/deep", b"b", b"empty"]
     told.clear()
@@ -280,7 +280,7 @@ def test_folders_that_are_ignored_are_not_told_of(box: Box) -> None:
     (box.root / "quiet" / ".nomedia").touch()
     (box.root / "link").symlink_to(box.root / "a")
     told: list[bytes] = []
-    box.some("", terms=Terms(on_folder=lambda _, path: told.append(path)))
+    box.some("", terms=Terms(on_folder=lambda _, path, __: told.append(path)))
     assert sorted(told) == [b"", b"a"]
 
 
@@ -290,7 +290,7 @@ def test_a_folder_that_is_not_there_is_not_told_of(box: Box) -> None:
     box.full()
     shutil.rmtree(box.root / "a")
     told: list[bytes] = []
-    box.some("a", terms=Terms(on_folder=lambda _, path: told.append(path)))
+    box.some("a", terms=Terms(on_folder=lambda _, path, __: told.append(path)))
     assert b"a" not in told
 
 
@@ -304,3 +304,13 @@ def test_a_stopped_scan_says_so_and_loses_nothing(box: Box) -> None:
     result = scan_specific_files(box.db, box.cfg, [box.root], terms=Terms(missing_lately={}), stop=stop)
     assert result.stopped
     assert box.rows().keys() == {"a.flac", "b.flac"}
+
+
+def test_it_is_told_which_folders_a_link_led_to(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    box.add("near/a.flac")
+    (box.root / "link").symlink_to(tmp_path / "far")
+    told: dict[bytes, bool] = {}
+    terms = Terms(on_folder=lambda _, path, behind_link: told.update({path: behind_link}))
+    box.some("", terms=terms)
+    assert told == {b"": False, b"near": False, b"link": True, b"link/deep": True}

@@ -251,7 +251,7 @@ def test_a_link_to_a_folder_that_is_deleted_is_noted(tmp_path: Path, watched: De
 def test_a_link_that_comes_and_goes_during_one_look_is_noted(tmp_path: Path, watched: Desk) -> None:
     watched.root.begin_pass()
     (watched.folder / "album").symlink_to(tmp_path)
-    watched.root.note_folder(b"album")
+    watched.root.note_folder(b"album", behind_link=True)
     (watched.folder / "album").unlink()
     watched.hear(FileDeletedEvent, "album")
     assert watched.noted == {"album"}
@@ -330,7 +330,7 @@ def look(desk: Desk, *folders: bytes) -> None:
     """A look at everything that came to these folders."""
     desk.root.begin_pass()
     for folder in folders:
-        desk.root.note_folder(folder)
+        desk.root.note_folder(folder, behind_link=True)
     desk.root.end_pass(desk.now, took_s=0.01, complete=True)
     assert not is_looked_at_soon(desk)
 

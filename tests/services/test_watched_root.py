@@ -81,6 +81,7 @@ def drives(monkeypatch: pytest.MonkeyPatch) -> Drives:
     told = Drives()
     monkeypatch.setattr(watched_root, "filesystem_of", told.filesystem_of)
     monkeypatch.setattr(watched_root, "mounts_below", told.mounts_below)
+    monkeypatch.setattr(watched_root, "mount_table", object)  # another one each time: what is told may change
     # The tests' clock stands still while a thread asks: the answer is waited for.
     monkeypatch.setattr(watched_root, "_AT_ONCE_S", 60.0)
     return told
@@ -140,7 +141,7 @@ class Stage:
         """A look at everything, as the watcher's thread does it."""
         self.root.begin_pass()
         self.root.take_all()
-        terms = Terms(on_folder=lambda _, path: self.root.note_folder(path))
+        terms = Terms(on_folder=lambda _, path, behind_link: self.root.note_folder(path, behind_link))
         result = scan_specific_files(self.db, self.config, [Path(os.fsdecode(self.root.path))], terms=terms)
         self.root.done()
         self.root.end_pass(self.now, took_s=took_s, complete=not result.offline)
