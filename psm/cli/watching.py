@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 STOP_WITHIN_S = 4.5
 """A watcher ends within 5 s of being told to, Python's own end included."""
 
-_LOOK_S = 1.0
+_LOOK_S = 5.0
+"""How often the main thread looks whether all is well; a signal wakes it at once."""
 
 WatchOption = Annotated[bool, typer.Option("--watch", help="Keep running, and follow every change.")]
 DebounceOption = Annotated[

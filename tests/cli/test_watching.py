@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from psm.cli import watching
 from psm.cli.watching import printer, run_until_stopped
 from psm.errors import ExitCode
 from psm.services.watch_events import WatchEvent, WatchEventKind
@@ -92,7 +93,8 @@ def test_to_be_told_to_stop_is_a_success() -> None:
     assert said == ["start one", "start two", "stop one", "stop two"]
 
 
-def test_a_part_that_ends_by_itself_is_a_failure() -> None:
+def test_a_part_that_ends_by_itself_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_LOOK_S", 0.01)
     said: list[str] = []
     code = run_until_stopped([Part(said, "one"), Part(said, "two", runs=False)], threading.Event())
     assert code is ExitCode.FAILED
