@@ -5,7 +5,7 @@
 The operations come in rounds. What people and their programs do to music is mixed with what befalls psm: it is killed,
 stopped, restarted, its database locked. After a round nothing happens any more, a new database is filled by a full
 scan, and the watcher's must come to hold the same files with the same size, time, fingerprint and tags. It has to do so
-by what it heard: it looks at everything only when it has a doubt, or every five minutes.
+by what it heard: it looks at everything only when it has a doubt, or every eight minutes.
 
 The same seed does the same things in the same order. How they fall together with what psm does at the moment differs.
 """

@@ -142,7 +142,7 @@ class WatchConfig:
         float,
         Number(10, 86400, "seconds"),
         Doc("How many seconds pass between two looks at everything, in case that an event was lost.", "900"),
-    ] = 300.0
+    ] = 480.0
     stage_interval: Annotated[
         float,
         Number(0, 3600, "seconds"),

@@ -498,7 +498,7 @@ def test_without_polling_a_limit_is_named_but_nothing_polls(make: Make, monkeypa
     stage.tick()
     stage.look()
     assert (stage.root.mode, stage.root.reason) == (RootMode.EVENTS, "the limit is used up")
-    assert stage.root.pass_at == stage.now + 300
+    assert stage.root.pass_at == stage.now + 480
 
 
 def test_after_a_doubt_it_is_watched_anew_and_looked_at(make: Make) -> None:
@@ -592,7 +592,7 @@ def test_a_drive_that_is_mounted_inside_is_a_doubt_and_polled_from_then_on(make:
 
 @pytest.mark.parametrize(
     ("kind", "took_s", "expected"),
-    [(EXT4, 0.1, 300), (EXT4, 20, 400), (OVERLAY, 0.1, 60), (OVERLAY, 4, 80), (NFS, 0.1, 60), (NFS, 10, 200)],
+    [(EXT4, 0.1, 480), (EXT4, 30, 600), (OVERLAY, 0.1, 60), (OVERLAY, 4, 80), (NFS, 0.1, 60), (NFS, 10, 200)],
 )
 def test_the_next_look_comes_after_the_interval_or_twenty_times_what_one_takes(
     make: Make, drives: Drives, kind: FileSystem, took_s: float, expected: float
@@ -609,7 +609,7 @@ def test_a_polling_interval_above_that_of_the_reconcile_does_not_delay_it(make: 
     drives.kinds[os.fsencode(stage.folder)] = NFS
     stage.tick()
     stage.look()
-    assert stage.root.pass_at == stage.now + 300
+    assert stage.root.pass_at == stage.now + 480
 
 
 def test_a_link_that_came_has_everything_looked_at_soon(make: Make) -> None:
