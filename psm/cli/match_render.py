@@ -177,7 +177,8 @@ def match_lines(result: "MatchResult") -> Iterator[str]:
         f"Looked at {result.evaluated:,}: {result.newly_matched:,} newly found, {result.changed:,} changed, "
         f"{result.lost:,} lost, in {result.duration_s:.1f} s."
     )
-    yield "Found by " + ", ".join(f"{method.value}: {count:,}" for method, count in result.by_method if count) + "."
+    if methods := ", ".join(f"{method.value}: {count:,}" for method, count in result.by_method if count):
+        yield f"Found by {methods}."
 
 
 def overrides_document(result: "OverridesResult") -> dict[str, Any]:

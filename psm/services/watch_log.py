@@ -1,11 +1,11 @@
 """What a watcher says: each thing once, to whoever listens, and the last errors for ``psm status``."""
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
+from psm.ingest.ignore import shown
 from psm.ingest.library import ScanResult
 from psm.services.watch_events import WatchEvent, WatchEventKind
 
@@ -72,7 +72,7 @@ class WatchLog:
         unfinished = frozenset(result.unfinished)
         errors = [error for error in result.errors if error.path not in unfinished]
         for error in errors[:_ERRORS_SAID]:
-            where = os.fsdecode(error.path)
+            where = shown(error.path)
             self.error(f"{where}: {error.reason}", about=where)
         if (more := len(errors) - _ERRORS_SAID) > 0:
             self.error(f"{more:,} more could not be read. To see them all: psm scan --quick", about=_MORE)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from psm.config import LibraryConfig
 from psm.db import Database, files
 from psm.errors import PsmError
+from psm.ingest.ignore import shown
 from psm.ingest.library import ScanResult
 from psm.ingest.targets import join
 from psm.progress import StopSignal
@@ -216,7 +217,7 @@ class WatchRounds:
                     logger.error("%r spoils a scan", path, exc_info=e)
                 root.done([path])
                 root.changed(path, not_before=self._clock() + pause(times, longest_s=_LONGEST_PUT_OFF_S))
-                where = os.fsdecode(join(root.library.root, path))
+                where = shown(join(root.library.root, path))
                 sentence = f"{where} cannot be scanned ({type(e).__name__}: {e}). It is tried again."
                 self._log.error(sentence, about=where, library=root.library.name)
         while len(self._spoiled) > _SPOILED_KEPT:

@@ -34,7 +34,7 @@ from psm.config import Config
 from psm.db import Database, files
 from psm.errors import Interrupted, PsmError
 from psm.ingest.extensions import has_audio_name
-from psm.ingest.ignore import MARKERS, IgnorePolicy
+from psm.ingest.ignore import MARKERS, IgnorePolicy, shown
 from psm.ingest.library import ScanResult
 from psm.ingest.targets import join
 from psm.models import Library
@@ -410,7 +410,7 @@ class LibraryWatcher:
 
 
 def _named(watched: Watched) -> str:
-    return f"{watched.root.library.name} ({os.fsdecode(watched.root.path)})"
+    return f"{watched.root.library.name} ({shown(watched.root.path)})"
 
 
 def _how(watched: Watched) -> str:

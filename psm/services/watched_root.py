@@ -21,7 +21,7 @@ from watchdog.events import FileSystemEventHandler
 from psm.abandon import Question, wait_for_drives
 from psm.config import LibraryConfig, Polling
 from psm.filesystems import FileSystem, filesystem_of, mount_table, mounts_below
-from psm.ingest.ignore import IgnorePolicy, parents
+from psm.ingest.ignore import IgnorePolicy, parents, shown
 from psm.ingest.targets import join
 from psm.models import FileStat, Library
 from psm.services.change_buffer import ChangeBuffer
@@ -75,7 +75,7 @@ def choose(filesystem: FileSystem, mounts: Collection[bytes], polling: Polling) 
     if not filesystem.delivers_events:
         return Choice(events=True, polls=True, reason=f"{kind} does not tell of every change")
     if mounts:
-        names = ", ".join(os.fsdecode(m) for m in sorted(mounts)[:3])
+        names = ", ".join(shown(m) for m in sorted(mounts)[:3])
         return Choice(events=True, polls=True, reason=f"other drives are mounted in it ({names})")
     return Choice(events=True, polls=False)
 
@@ -405,7 +405,7 @@ class WatchedRoot:
         self._drop_source()
         self._identity = None
         self._enter(RootMode.OFFLINE, problem)
-        self._say(self, f"Waiting for library {self.library.name} ({os.fsdecode(self.path)}): {problem}.")
+        self._say(self, f"Waiting for library {self.library.name} ({shown(self.path)}): {problem}.")
 
     def _arrive(self, identity: tuple[int, int], now: float) -> None:
         was_there = self.mode is not RootMode.STARTING
@@ -552,7 +552,7 @@ class WatchedRoot:
 
 
 def _named(drives: tuple[bytes, ...]) -> str:
-    return " or ".join(f"{filesystem_of(drive).type} ({os.fsdecode(drive)})" for drive in drives)
+    return " or ".join(f"{filesystem_of(drive).type} ({shown(drive)})" for drive in drives)
 
 
 def _lies_below(path: bytes, folder: bytes) -> bool:

@@ -71,6 +71,11 @@ def known(psm: Psm) -> list[LibraryFile]:
 
 
 class TestMatch:
+    def test_says_nothing_of_ways_when_nothing_was_found(self, psm: Psm) -> None:
+        with Database(psm.database) as db:
+            add_playlist(db, "Nobody - Nowhere", name="Zoo")
+        assert "Found by" not in psm("match")[0]
+
     def test_says_how_many_were_found_and_how(self, psm: Psm, known: list[LibraryFile]) -> None:
         out, err = psm("match")
         assert out.splitlines()[0] == "2 of 3 tracks have a file (66 %)."

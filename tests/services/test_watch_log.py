@@ -35,3 +35,12 @@ def test_a_file_that_is_still_written_is_no_error() -> None:
     log = WatchLog(said.append, lambda: 1_000.0)
     log.scanned(result(1, unfinished=(b"/music/0.flac",)), library="music", whole=False)
     assert said == []
+
+
+def test_a_name_of_any_bytes_is_said_as_a_scan_says_it() -> None:
+    said: list[WatchEvent] = []
+    log = WatchLog(said.append, lambda: 1_000.0)
+    log.scanned(
+        ScanResult(errors=(ScanError(b"/music/caf\xe9.mp3", "the file is empty"),)), library="music", whole=True
+    )
+    assert [event.text for event in said] == ["/music/caf\\xe9.mp3: the file is empty"]
